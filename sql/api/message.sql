@@ -1,0 +1,215 @@
+-- Messages: send, check, acknowledge, wait. At least once, in order per sender and recipient; the id is stable, so twice is harmless.
+
+grant select on mesh_data.message, mesh_data.delivery, mesh_data.idempotency to mesh_agent;
+grant update (state, claim_id, claimant_id, settled_at) on mesh_data.delivery to mesh_agent;
+grant insert (sender_agent_id, key, body_hash, message_id) on mesh_data.idempotency to mesh_agent;
+
+create policy delivery_select on mesh_data.delivery for select to mesh_agent
+  using (agent_id = (select mesh_lib.my_agent()) or sender_agent_id = (select mesh_lib.my_agent()));
+create policy delivery_update on mesh_data.delivery for update to mesh_agent
+  using (agent_id = (select mesh_lib.my_agent())) with check (agent_id = (select mesh_lib.my_agent()));
+-- A message is seen by its sender and by those it was delivered to; the primary key makes the second a single probe.
+create policy message_select on mesh_data.message for select to mesh_agent
+  using (sender_agent_id = (select mesh_lib.my_agent()) or exists (
+    select from mesh_data.delivery d where d.message_id = message.message_id and d.agent_id = (select mesh_lib.my_agent())));
+create policy idempotency_select on mesh_data.idempotency for select to mesh_agent
+  using (sender_agent_id = (select mesh_lib.my_agent()));
+create policy idempotency_insert on mesh_data.idempotency for insert to mesh_agent
+  with check (sender_agent_id = (select mesh_lib.my_agent()));
+
+create function mesh.send_message("to" text, message text, key text default null, reply_to uuid default null, data jsonb default null,
+  out message_id uuid, out duplicate boolean, out recipients json)
+language plpgsql volatile set search_path = '' as $$
+declare
+  _hash constant bytea := sha256(convert_to(json_build_array(lower(send_message."to"), send_message.message, send_message.reply_to, send_message.data)::text, 'UTF8'));
+  _earlier mesh_data.idempotency;
+  _recipients uuid[];
+begin
+  send_message.message_id := mesh_lib.new_id();
+  send_message.duplicate := false;
+  -- A repeated send is answered before anything about it is judged again.
+  if send_message.key is not null then
+    if length(send_message.key) not between 1 and 200 then
+      perform mesh_lib.fail(400, 'a key has 1 to 200 characters', '');
+    end if;
+    insert into mesh_data.idempotency (sender_agent_id, key, body_hash, message_id)
+    values (mesh_lib.my_agent(), send_message.key, _hash, send_message.message_id) on conflict do nothing;
+    if not found then
+      select i.* into _earlier from mesh_data.idempotency i where i.sender_agent_id = mesh_lib.my_agent() and i.key = send_message.key;
+      if _earlier.body_hash <> _hash then
+        perform mesh_lib.fail(409, 'this key was used for another message', '', jsonb_build_object('message_id', _earlier.message_id));
+      end if;
+      send_message.message_id := _earlier.message_id;
+      send_message.duplicate := true;
+    end if;
+  end if;
+
+  if not send_message.duplicate then
+    if octet_length(send_message.message) not between 1 and 65536 then
+      perform mesh_lib.fail(case when send_message.message = '' then 400 else 413 end, 'a message has 1 to 65,536 bytes', '');
+    elsif octet_length(send_message.data::text) > 65536 then
+      perform mesh_lib.fail(413, 'the data of a message has at most 65,536 bytes', '');
+    elsif send_message."to" = '*' then
+      _recipients := array(select a.agent_id from mesh_data.agent a
+        where a.mesh_id = mesh_lib.my_mesh() and a.removed_at is null and a.agent_id <> mesh_lib.my_agent());
+    else
+      _recipients := array[(mesh_lib.agent_named(send_message."to")).agent_id];
+      if _recipients[1] = mesh_lib.my_agent() then
+        perform mesh_lib.fail(400, 'that is you: a message goes to somebody else', 'mesh peers');
+      end if;
+    end if;
+    perform mesh_lib.deliver(send_message.message_id, send_message."to", send_message.message, send_message.data, send_message.reply_to, _recipients);
+  end if;
+
+  select coalesce(json_agg(r order by r.agent), '[]') into send_message.recipients
+  from mesh.message_status(send_message.message_id) r;
+end
+$$;
+comment on function mesh.send_message is $$---
+cli: send <to> <message>
+who: agent
+mcp: core
+---
+Send a message to an agent, or with * to everybody else in the mesh. It is stored when this answers, and waits for those who are offline.
+to: the agent's name, or * for everybody else.
+message: the text, 1 to 65,536 bytes.
+key: a word of yours for this message, 1 to 200 characters; sending again with it sends nothing twice. Default none.
+reply_to: the id of the message this answers; default none.
+data: JSON for programs beside the text, up to 65,536 bytes; default none.
+example: mesh send designer "the header is done"
+example: mesh send '*' "build is green again"$$;
+grant execute on function mesh.send_message(text, text, text, uuid, jsonb) to mesh_agent;
+
+create function mesh.check_messages("limit" integer default 20, peek boolean default false, seen mesh.seen default null,
+  out messages json, out unread bigint, out claim uuid, out pending boolean)
+language plpgsql volatile set search_path = '' as $$
+begin
+  if check_messages."limit" not between 1 and 100 then
+    perform mesh_lib.fail(400, 'limit is 1 to 100', '');
+  end if;
+  check_messages.pending := false;
+  if check_messages.peek then
+    select coalesce(json_agg(mesh_lib.frame(m, a.name) order by d.position), '[]') into check_messages.messages
+    from (select d.message_id, d.agent_id, d.position from mesh_data.delivery d
+      where d.agent_id = mesh_lib.my_agent() and d.state in ('queued', 'delivered') order by d.position limit check_messages."limit") d
+    join mesh_data.message m on m.message_id = d.message_id
+    join mesh_data.agent a on a.agent_id = d.agent_id;
+  else
+    perform mesh_lib.settle(check_messages.seen);
+    check_messages.claim := gen_random_uuid();
+    check_messages.messages := mesh_lib.claim(check_messages."limit", check_messages.claim);
+  end if;
+  check_messages.unread := mesh_lib.unread();
+end
+$$;
+comment on function mesh.check_messages is $$---
+cli: inbox
+who: agent
+mcp: core
+columns: messages
+---
+Take your mail, oldest first. The next check_messages or wait acknowledges it; what is never acknowledged comes again.
+limit: how many at most, 1 to 100; default 20.
+peek: look without taking; default false.
+seen: the claim of the last answer that arrived; the client fills it in.
+example: mesh inbox
+example: mesh inbox --peek$$;
+grant execute on function mesh.check_messages(integer, boolean, mesh.seen) to mesh_agent;
+
+create function mesh.wait(timeout mesh.awaited default 50, seen mesh.seen default null,
+  out messages json, out unread bigint, out claim uuid, out pending boolean)
+language plpgsql volatile set search_path = '' as $$
+declare
+  _claim constant uuid := gen_random_uuid();
+begin
+  perform mesh_lib.settle(wait.seen);
+  wait.messages := mesh_lib.claim(20, _claim);
+  if json_array_length(wait.messages) = 0 and wait.timeout > 0 then
+    -- All null: the relay asks again at the next wake. Said once per wait, so that waiting writes nothing.
+    wait.messages := null;
+    update mesh_data.presence p set waiting_until = mesh_lib.now() + make_interval(secs => wait.timeout)
+    where p.session_id = (mesh_lib.me()).session_id and (p.waiting_until is null or p.waiting_until <= mesh_lib.now());
+    return;
+  end if;
+  update mesh_data.presence p set waiting_until = null where p.session_id = (mesh_lib.me()).session_id and p.waiting_until is not null;
+  wait.claim := _claim;
+  wait.unread := mesh_lib.unread();
+  wait.pending := json_array_length(wait.messages) = 0;
+end
+$$;
+comment on function mesh.wait is $$---
+cli: wait
+who: agent
+mcp: core
+columns: messages
+---
+Wait for mail and take it, like check_messages. Others see you as waiting. `pending` true means nothing came in time: wait again.
+timeout: seconds to wait, 0 to 55; default 50.
+seen: the claim of the last answer that arrived; the client fills it in.
+example: mesh wait --timeout 30$$;
+grant execute on function mesh.wait(mesh.awaited, mesh.seen) to mesh_agent;
+
+create function mesh.ack_messages(message_ids uuid[], out acknowledged bigint, out already bigint)
+language plpgsql volatile set search_path = '' as $$
+declare
+  _mine bigint;
+begin
+  if cardinality(ack_messages.message_ids) not between 1 and 1000 then
+    perform mesh_lib.fail(400, 'acknowledge 1 to 1,000 messages at a time', '');
+  end if;
+  select count(*) into _mine from mesh_data.delivery d
+  where d.agent_id = mesh_lib.my_agent() and d.message_id = any (ack_messages.message_ids);
+  if _mine < (select count(distinct i) from unnest(ack_messages.message_ids) i) then
+    perform mesh_lib.fail(404, 'some of these messages are not in your inbox', 'mesh inbox', jsonb_build_object('message_ids', array(
+      select i from unnest(ack_messages.message_ids) i
+      where not exists (select from mesh_data.delivery d where d.agent_id = mesh_lib.my_agent() and d.message_id = i))));
+  end if;
+  with open as (
+    select d.message_id from mesh_data.delivery d
+    where d.agent_id = mesh_lib.my_agent() and d.message_id = any (ack_messages.message_ids) and d.state <> 'acknowledged'
+    order by d.message_id for update
+  )
+  update mesh_data.delivery d set state = 'acknowledged', settled_at = mesh_lib.now()
+  from open o where d.message_id = o.message_id and d.agent_id = mesh_lib.my_agent();
+  get diagnostics ack_messages.acknowledged = row_count;
+  ack_messages.already := _mine - ack_messages.acknowledged;
+end
+$$;
+comment on function mesh.ack_messages is $$---
+cli: ack <message_ids>
+who: agent
+mcp: core
+---
+Acknowledge messages at once, without taking the next. Repeating it is harmless.
+message_ids: ids of messages in your inbox, 1 to 1,000.
+example: mesh ack 019a0a6e-5f3b-7c1d-9e2f-3a4b5c6d7e8f$$;
+grant execute on function mesh.ack_messages(uuid[]) to mesh_agent;
+
+create function mesh.message_status(message_id uuid) returns table (
+  agent text, state text, waits_for text, delivered_at timestamptz, acknowledged_at timestamptz
+)
+language plpgsql stable set search_path = '' as $$
+begin
+  if not exists (select from mesh_data.message m where m.message_id = message_status.message_id) then
+    perform mesh_lib.fail(404, 'there is no such message, or you are no party to it', 'mesh inbox --peek');
+  end if;
+  return query
+    select a.name, case when d.state = 'queued' and p.status <> 'offline' then 'pushed' else d.state end,
+      case when d.state in ('queued', 'delivered') then p.why end, d.delivered_at, case d.state when 'acknowledged' then d.settled_at end
+    from mesh_data.delivery d
+    join mesh_data.agent a on a.agent_id = d.agent_id
+    cross join lateral mesh_lib.peer_status(d.agent_id) p
+    where d.message_id = message_status.message_id
+    order by a.name;
+end
+$$;
+comment on function mesh.message_status is $$---
+cli: message status <message_id>
+who: agent
+mcp: core
+columns: agent state waits_for delivered_at acknowledged_at
+---
+Tell what became of a message, per recipient: queued, pushed, delivered, acknowledged, expired or dead, and why it waits.
+message_id: the id that send_message gave.
+example: mesh message status 019a0a6e-5f3b-7c1d-9e2f-3a4b5c6d7e8f$$;
+grant execute on function mesh.message_status(uuid) to mesh_agent;

@@ -1,0 +1,27 @@
+-- Peers: the other agents of the mesh, as they are right now.
+
+create function mesh.list_peers() returns table (
+  agent text, kind text, status text, role text, summary text, editor text, cwd text, host text, since timestamptz, why text,
+  key text, trust mesh.chain
+)
+language sql stable set search_path = '' as $$
+  select a.name, a.kind, p.status, a.role, v.summary, s.editor, s.cwd, s.host,
+    coalesce(greatest(s.opened_at, v.status_at), v.status_at), p.why, mesh_lib.key_prefix(a.identity_key),
+    a.chain || case when s.hello is not null then jsonb_build_array(s.hello) else '[]' end
+  from mesh_data.agent a
+  cross join lateral mesh_lib.peer_status(a.agent_id) p
+  left join mesh_data.activity v on v.agent_id = a.agent_id
+  left join mesh_data.session s on s.session_id = p.session_id
+  where a.mesh_id = mesh_lib.my_mesh() and a.removed_at is null
+  order by a.name
+$$;
+comment on function mesh.list_peers is $$---
+cli: peers
+alias: peer list
+who: agent
+mcp: core
+columns: agent kind status role summary editor cwd host since why key trust
+---
+List everybody in the mesh: status (waiting, working, idle, dnd, offline), role, what they work on, and why they would be silent.
+example: mesh peers$$;
+grant execute on function mesh.list_peers() to mesh_agent;

@@ -1,0 +1,26 @@
+-- What mesh_definer may do: everything, in the few functions it owns. Row-level security is forced on the tables' owner,
+-- so even those functions see rows only through these policies. Each definer states in its own file why it is one.
+
+grant usage on schema mesh_data to mesh_definer, mesh_agent, mesh_admin;
+grant usage on schema mesh_lib to mesh_definer, mesh_agent, mesh_relay, mesh_admin;
+grant usage on schema mesh to mesh_definer, mesh_agent, mesh_admin;
+grant usage, select on sequence mesh_data.call_ordinal, mesh_data.message_position to mesh_definer;
+grant select, insert, update, delete on all tables in schema mesh_data to mesh_definer;
+revoke insert, update, delete on mesh_data.setting, mesh_data.code from mesh_definer;
+grant update (signup_open) on mesh_data.setting to mesh_definer;
+
+create policy account_definer on mesh_data.account to mesh_definer using (true) with check (true);
+create policy activity_definer on mesh_data.activity to mesh_definer using (true) with check (true);
+create policy agent_definer on mesh_data.agent to mesh_definer using (true) with check (true);
+create policy code_definer on mesh_data.code to mesh_definer using (true) with check (true);
+create policy delivery_definer on mesh_data.delivery to mesh_definer using (true) with check (true);
+create policy event_definer on mesh_data.event to mesh_definer using (true) with check (true);
+create policy idempotency_definer on mesh_data.idempotency to mesh_definer using (true) with check (true);
+create policy invite_definer on mesh_data.invite to mesh_definer using (true) with check (true);
+create policy key_definer on mesh_data.key to mesh_definer using (true) with check (true);
+create policy member_definer on mesh_data.member to mesh_definer using (true) with check (true);
+create policy mesh_definer on mesh_data.mesh to mesh_definer using (true) with check (true);
+create policy message_definer on mesh_data.message to mesh_definer using (true) with check (true);
+create policy presence_definer on mesh_data.presence to mesh_definer using (true) with check (true);
+create policy session_definer on mesh_data.session to mesh_definer using (true) with check (true);
+create policy setting_definer on mesh_data.setting to mesh_definer using (true) with check (true);

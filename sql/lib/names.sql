@@ -1,0 +1,51 @@
+-- Names and other words that people type, checked in one place.
+
+-- A valid name, folded to lower case, or ME400.
+create function mesh_lib.checked_name(name text, what text) returns text
+language plpgsql immutable set search_path = '' as $$
+declare
+  _name constant text := lower(checked_name.name);
+begin
+  if _name !~ '^[a-z0-9][a-z0-9._-]{0,62}$' or _name ~ '^[0-9a-f]{8,}$' or _name = 'all' then
+    perform mesh_lib.fail(400, format('%L is no name for %s: use 1 to 63 of a-z 0-9 . _ -, beginning with a letter or digit, not only hex digits, not "all"',
+      left(checked_name.name, 63), checked_name.what), '');
+  end if;
+  return _name;
+end
+$$;
+
+-- Free text for people: no control or bidirectional-formatting characters, trimmed, null when empty, or ME400.
+create function mesh_lib.checked_text(value text, what text, longest integer) returns text
+language plpgsql immutable set search_path = '' as $$
+declare
+  _value constant text := nullif(btrim(checked_text.value), '');
+begin
+  if length(_value) > checked_text.longest then
+    perform mesh_lib.fail(413, format('%s is too long: at most %s characters', checked_text.what, checked_text.longest), '');
+  elsif _value ~ U&'[\0001-\0008\000B-\001F\007F-\009F\061C\200E\200F\2028-\202E\2066-\2069]' then
+    perform mesh_lib.fail(400, format('%s holds control or direction characters', checked_text.what), '');
+  end if;
+  return _value;
+end
+$$;
+
+-- The agent of this name in the caller's mesh, or ME404 with the names that come near.
+create function mesh_lib.agent_named(name text) returns mesh_data.agent
+language plpgsql stable set search_path = '' as $$
+declare
+  _agent mesh_data.agent;
+begin
+  select a.* into _agent from mesh_data.agent a
+  where a.mesh_id = mesh_lib.my_mesh() and a.name = lower(agent_named.name) and a.removed_at is null;
+  if not found then
+    perform mesh_lib.fail(404, format('there is no agent %L in this mesh', left(agent_named.name, 63)), 'mesh peers',
+      jsonb_build_object('candidates', array(
+        select a.name from mesh_data.agent a where a.mesh_id = mesh_lib.my_mesh() and a.removed_at is null order by a.name limit 100)));
+  end if;
+  return _agent;
+end
+$$;
+
+-- The first 12 hex digits of a public key: what people compare at a glance.
+create function mesh_lib.key_prefix(public_key bytea) returns text
+language sql immutable set search_path = '' as $$ select left(encode(key_prefix.public_key, 'hex'), 12) $$;

@@ -1,0 +1,102 @@
+-- What a relay may ask between calls. Each row is proved by the push secret that open_session gave to that session, so
+-- the relay's own password reads nothing. These are definers because a relay is nobody under row-level security.
+
+-- The session of a push secret, ended or not.
+create function mesh_lib.session_of(session_id uuid, push_secret text) returns mesh_data.session
+language sql stable security definer set search_path = '' as $$
+  select s.* from mesh_data.session s
+  where s.session_id = session_of.session_id and s.push_verifier = sha256(convert_to(session_of.push_secret, 'UTF8'))
+$$;
+alter function mesh_lib.session_of(uuid, text) owner to mesh_definer;
+
+-- One message as its recipient sees it.
+create function mesh_lib.frame(message mesh_data.message, recipient text) returns json
+language sql stable set search_path = '' as $$
+  select json_build_object('message_id', frame.message.message_id, 'from', a.name, 'from_kind', a.kind,
+    'to', case frame.message.address when '*' then '*' else frame.recipient end, 'message', frame.message.body,
+    'data', frame.message.data, 'reply_to', frame.message.reply_to, 'sent_at', frame.message.sent_at)
+  from mesh_data.agent a where a.agent_id = frame.message.sender_agent_id
+$$;
+
+create function mesh_lib.mail(session_ids uuid[], push_secrets text[], at_most integer)
+returns table (session_id uuid, ended text, frame json)
+language sql volatile security definer set search_path = '' as $$
+  select u.session_id, coalesce(s.ended_why, case when s.session_id is null then 'this session is not known here' end), q.frame
+  from unnest(mail.session_ids, mail.push_secrets) u (session_id, push_secret)
+  left join mesh_data.session s on s.session_id = u.session_id and s.push_verifier = sha256(convert_to(u.push_secret, 'UTF8'))
+  left join lateral (
+    select d.position, mesh_lib.frame(m, a.name) as frame
+    from mesh_data.delivery d
+    join mesh_data.message m on m.message_id = d.message_id
+    join mesh_data.agent a on a.agent_id = d.agent_id
+    where d.agent_id = s.agent_id and d.state = 'queued' and d.claim_id is null
+    order by d.position limit mail.at_most
+  ) q on s.ended_at is null
+  where s.session_id is null or s.ended_at is not null or q.frame is not null
+  order by q.position
+$$;
+comment on function mesh_lib.mail is 'Queued mail of these sessions, oldest first, at most at_most for each; or why a session is over. Consumes nothing.';
+
+create function mesh_lib.receipt(session_ids uuid[], push_secrets text[], message_ids uuid[]) returns void
+language sql volatile security definer set search_path = '' as $$
+  with proved as (
+    select s.agent_id, u.message_id
+    from unnest(receipt.session_ids, receipt.push_secrets, receipt.message_ids) u (session_id, push_secret, message_id)
+    join mesh_data.session s on s.session_id = u.session_id and s.push_verifier = sha256(convert_to(u.push_secret, 'UTF8'))
+  ), locked as (
+    select d.message_id, d.agent_id
+    from mesh_data.delivery d join proved p on p.message_id = d.message_id and p.agent_id = d.agent_id
+    where d.state = 'queued' order by d.position for update of d
+  )
+  update mesh_data.delivery d set state = 'delivered', delivered_at = mesh_lib.now()
+  from locked l where d.message_id = l.message_id and d.agent_id = l.agent_id
+$$;
+comment on function mesh_lib.receipt is 'The clients of these sessions have these messages in hand: delivered, not yet acknowledged.';
+
+create function mesh_lib.confirm(session_ids uuid[], push_secrets text[]) returns void
+language plpgsql volatile security definer set search_path = '' as $$
+begin
+  insert into mesh_data.presence (session_id, mesh_id, confirmed_at, connected)
+  select s.session_id, s.mesh_id, mesh_lib.now(), true
+  from unnest(confirm.session_ids, confirm.push_secrets) u (session_id, push_secret)
+  join mesh_data.session s on s.session_id = u.session_id and s.push_verifier = sha256(convert_to(u.push_secret, 'UTF8'))
+  where s.ended_at is null
+  order by s.session_id
+  on conflict on constraint presence_pkey do update set confirmed_at = excluded.confirmed_at, connected = true;
+  -- Any relay sweeps: what was silent for an hour is forgotten here. The session itself stays until another takes its place.
+  delete from mesh_data.presence p where p.confirmed_at < mesh_lib.now() - interval '1 hour';
+end
+$$;
+comment on function mesh_lib.confirm is 'These sessions have a live socket at this relay. Said every 15 s; 30 s of silence is reconnecting, 90 s offline.';
+
+create function mesh_lib.disconnected(session_ids uuid[], push_secrets text[]) returns void
+language sql volatile security definer set search_path = '' as $$
+  update mesh_data.presence p set connected = false
+  from unnest(disconnected.session_ids, disconnected.push_secrets) u (session_id, push_secret)
+  join mesh_data.session s on s.session_id = u.session_id and s.push_verifier = sha256(convert_to(u.push_secret, 'UTF8'))
+  where p.session_id = s.session_id
+$$;
+comment on function mesh_lib.disconnected is 'The sockets of these sessions are gone: reconnecting, and offline 90 s after they were last confirmed.';
+
+create function mesh_lib.refused_keys(key_ids uuid[]) returns setof uuid
+language sql stable security definer set search_path = '' as $$
+  select u.key_id from unnest(refused_keys.key_ids) u (key_id)
+  where not exists (select from mesh_data.key k where k.key_id = u.key_id and k.revoked_at is null and (k.expires_at is null or k.expires_at > mesh_lib.now()))
+    and not exists (select from mesh_data.invite i where i.invite_id = u.key_id and i.revoked_at is null and i.expires_at > mesh_lib.now())
+$$;
+comment on function mesh_lib.refused_keys is 'Those of these keys that are no longer good: revoked, expired or deleted.';
+
+create function mesh_lib.health() returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select jsonb_build_object('release', c.release, 'catalogue', left(c.hash, 16)) from mesh_data.code c where c.part = 'rest'
+$$;
+comment on function mesh_lib.health is 'Which release''s sql/ is loaded, and the hash of its catalogue.';
+
+alter function mesh_lib.mail(uuid[], text[], integer) owner to mesh_definer;
+alter function mesh_lib.receipt(uuid[], text[], uuid[]) owner to mesh_definer;
+alter function mesh_lib.confirm(uuid[], text[]) owner to mesh_definer;
+alter function mesh_lib.disconnected(uuid[], text[]) owner to mesh_definer;
+alter function mesh_lib.refused_keys(uuid[]) owner to mesh_definer;
+alter function mesh_lib.health() owner to mesh_definer;
+grant execute on function mesh_lib.mail(uuid[], text[], integer), mesh_lib.receipt(uuid[], text[], uuid[]), mesh_lib.confirm(uuid[], text[]),
+  mesh_lib.disconnected(uuid[], text[]), mesh_lib.refused_keys(uuid[]), mesh_lib.health() to mesh_relay;

@@ -1,0 +1,28 @@
+-- The schemas of code, and the types that tell clients and relays what to do with an argument or a result.
+-- Each type has two faces: the wire's (its base type), and what an agent sees, which the catalogue says.
+
+create schema if not exists mesh;
+create schema if not exists mesh_lib;
+
+create domain mesh.awaited as integer constraint awaited_is_0_to_55_seconds check (value between 0 and 55);
+comment on domain mesh.awaited is 'Seconds to wait, 0 to 55. The relay runs the function again at each wake until its result is not null; when the time is out, once more with 0.';
+
+create domain mesh.new_secret as jsonb constraint new_secret_has_verifier_and_public_key
+  check (value ->> 'verifier' ~ '^[0-9a-f]{64}$' and value ->> 'public_key' ~ '^[0-9a-f]{64}$');
+comment on domain mesh.new_secret is 'A secret the client makes and keeps: {"verifier","public_key"}, each 64 hex digits, travel.';
+
+create domain mesh.signed as jsonb constraint signed_has_document_signer_and_signature
+  check (jsonb_typeof(value -> 'document') = 'string' and value ->> 'signer' ~ '^[0-9a-f]{64}$' and value ->> 'signature' ~ '^[0-9a-f]{128}$');
+comment on domain mesh.signed is 'The client''s ed25519 signature over the call: {"document","signer","signature"}. The relay checks it; whoever reads it later checks it again.';
+
+create domain mesh.chain as jsonb constraint chain_is_a_list check (jsonb_typeof(value) = 'array');
+comment on domain mesh.chain is 'Signed calls from the owner to an agent, each by the key the one before introduced. Clients verify it.';
+
+create domain mesh.seen as uuid;
+comment on domain mesh.seen is 'The claim of the last answer the caller has in hand; the client fills it in, so a lost answer loses no mail.';
+
+create domain mesh.public_key as text constraint public_key_is_64_hex_digits check (value ~ '^[0-9a-f]{64}$');
+comment on domain mesh.public_key is 'An ed25519 public key, 64 lower-case hex digits.';
+
+create domain mesh.name as text constraint name_is_1_to_63_characters check (length(value) between 1 and 63);
+comment on domain mesh.name is 'A name: 1 to 63 of a-z 0-9 . _ -, beginning with a letter or digit; upper case is folded; not only hex of 8 or more digits, not "all".';
