@@ -16,7 +16,7 @@ declare
   _agent_id uuid;
 begin
   create_agent.agent := mesh_lib.checked_name(create_agent.name, 'an agent');
-  if (select count(*) from mesh_data.agent a where a.mesh_id = mesh_lib.my_mesh() and a.removed_at is null) >= 10000 then
+  if (select count(*) from mesh_data.agent a where a.mesh_id = (select mesh_lib.my_mesh()) and a.removed_at is null) >= 10000 then
     perform mesh_lib.fail(429, 'a mesh can have 10,000 agents at most', 'mesh agent list');
   end if;
   insert into mesh_data.agent (mesh_id, member_id, name, role, launch_prompt)
@@ -110,7 +110,7 @@ language sql stable set search_path = '' as $$
   select a.name, a.kind, a.role, a.launch_prompt, b.display_name, mesh_lib.key_prefix(a.identity_key), a.created_at
   from mesh_data.agent a
   left join mesh_data.member b on b.member_id = a.member_id
-  where a.mesh_id = mesh_lib.my_mesh() and a.removed_at is null
+  where a.mesh_id = (select mesh_lib.my_mesh()) and a.removed_at is null
   order by a.name
 $$;
 comment on function mesh.list_agents is $$---

@@ -22,11 +22,11 @@ begin
     perform mesh_lib.fail(400, 'an invite lasts 1 to 365 days', '');
   elsif create_invite.uses not between 1 and 1000 then
     perform mesh_lib.fail(400, 'an invite has 1 to 1,000 uses', '');
-  elsif (select count(*) from mesh_data.invite i where i.mesh_id = mesh_lib.my_mesh() and i.revoked_at is null and i.expires_at > mesh_lib.now()) >= 1000 then
+  elsif (select count(*) from mesh_data.invite i where i.mesh_id = (select mesh_lib.my_mesh()) and i.revoked_at is null and i.expires_at > mesh_lib.now()) >= 1000 then
     perform mesh_lib.fail(429, 'a mesh can have 1,000 outstanding invites at most', 'mesh invite list');
   end if;
   create_invite.agent := mesh_lib.checked_name(create_invite.agent, 'an agent');
-  if not exists (select from mesh_data.agent a where a.mesh_id = mesh_lib.my_mesh() and a.name = create_invite.agent and a.removed_at is null) then
+  if not exists (select from mesh_data.agent a where a.mesh_id = (select mesh_lib.my_mesh()) and a.name = create_invite.agent and a.removed_at is null) then
     perform mesh.create_agent(create_invite.agent, create_invite.role);
   elsif create_invite.role is not null then
     perform mesh.edit_agent(create_invite.agent, null, create_invite.role);
@@ -38,7 +38,7 @@ begin
     perform mesh_lib.fail(409, format('%s is taken: remove the agent first, or invite another name', _agent.name), 'mesh agent remove ' || _agent.name);
   end if;
   select m.name, o.identity_key into create_invite.mesh, _owner_key
-  from mesh_data.mesh m cross join lateral mesh_lib.mesh_owner(m.mesh_id) o where m.mesh_id = mesh_lib.my_mesh();
+  from mesh_data.mesh m cross join lateral mesh_lib.mesh_owner(m.mesh_id) o where m.mesh_id = (select mesh_lib.my_mesh());
   perform mesh_lib.check_signer(create_invite.certificate, _owner_key, 'the account''s identity');
   insert into mesh_data.invite (mesh_id, agent_id, verifier, public_key, certificate, max_uses, expires_at)
   values (mesh_lib.my_mesh(), _agent.agent_id, decode(create_invite.invite ->> 'verifier', 'hex'), decode(create_invite.invite ->> 'public_key', 'hex'),
@@ -78,7 +78,7 @@ language sql stable set search_path = '' as $$
     array(select coalesce(b.display_name, 'a guest') from mesh_data.member b where b.invite_id = i.invite_id order by b.joined_at),
     i.created_at, i.expires_at
   from mesh_data.invite i join mesh_data.agent a on a.agent_id = i.agent_id
-  where i.mesh_id = mesh_lib.my_mesh()
+  where i.mesh_id = (select mesh_lib.my_mesh())
   order by i.created_at
 $$;
 comment on function mesh.list_invites is $$---
@@ -98,7 +98,7 @@ language plpgsql volatile set search_path = '' as $$
 begin
   update mesh_data.invite i set revoked_at = coalesce(i.revoked_at, mesh_lib.now())
   from mesh_data.agent a
-  where i.invite_id = revoke_invite.invite_id and i.mesh_id = mesh_lib.my_mesh() and a.agent_id = i.agent_id
+  where i.invite_id = revoke_invite.invite_id and i.mesh_id = (select mesh_lib.my_mesh()) and a.agent_id = i.agent_id
   returning i.invite_id, a.name into revoke_invite.revoked, revoke_invite.agent;
   if not found then
     perform mesh_lib.fail(404, 'there is no such invite in this mesh', 'mesh invite list');

@@ -7,7 +7,7 @@ create policy member_select on mesh_data.member for select to mesh_agent
 -- The owner's membership in the caller's mesh: agents that are made belong to it.
 create function mesh_lib.owner_member() returns uuid
 language sql stable set search_path = '' as $$
-  select b.member_id from mesh_data.member b where b.mesh_id = mesh_lib.my_mesh() and b.kind = 'owner' and b.revoked_at is null
+  select b.member_id from mesh_data.member b where b.mesh_id = (select mesh_lib.my_mesh()) and b.kind = 'owner' and b.revoked_at is null
 $$;
 
 create function mesh.list_members() returns table (
@@ -18,7 +18,7 @@ language sql stable set search_path = '' as $$
     array(select a.name from mesh_data.agent a where a.member_id = b.member_id and a.removed_at is null order by a.name),
     b.joined_at, b.revoked_at
   from mesh_data.member b
-  where b.mesh_id = mesh_lib.my_mesh()
+  where b.mesh_id = (select mesh_lib.my_mesh())
   order by b.joined_at
 $$;
 comment on function mesh.list_members is $$---
@@ -39,7 +39,7 @@ declare
 begin
   perform mesh_lib.must_own();
   select b.* into _member from mesh_data.member b
-  where b.mesh_id = mesh_lib.my_mesh() and b.revoked_at is null and (
+  where b.mesh_id = (select mesh_lib.my_mesh()) and b.revoked_at is null and (
     b.member_id::text = lower(revoke_member.member)
     or exists (select from mesh_data.agent a where a.member_id = b.member_id and a.name = lower(revoke_member.member) and a.removed_at is null)
     or lower(b.display_name) = lower(revoke_member.member))

@@ -51,7 +51,7 @@ grant execute on function mesh.create_mesh(mesh.name) to mesh_agent;
 create function mesh.list_meshes() returns table (mesh text, owner text, mode text, agents bigint, online bigint, unread bigint, created_at timestamptz, mesh_id uuid)
 language sql stable set search_path = '' as $$
   select m.name, o.owner, m.mode, count(a.agent_id), count(*) filter (where p.status <> 'offline'),
-    (select count(*) from mesh_data.delivery d where d.agent_id = mesh_lib.my_agent() and d.mesh_id = m.mesh_id and d.state in ('queued', 'delivered')),
+    (select count(*) from mesh_data.delivery d where d.agent_id = (select mesh_lib.my_agent()) and d.mesh_id = m.mesh_id and d.state in ('queued', 'delivered')),
     m.created_at, m.mesh_id
   from mesh_data.mesh m
   cross join lateral mesh_lib.mesh_owner(m.mesh_id) o
@@ -77,7 +77,7 @@ create function mesh.mesh_info(
 language plpgsql stable set search_path = '' as $$
 begin
   select m.name, m.mesh_id, o.owner, encode(o.identity_key, 'hex'), m.mode into mesh_info.mesh, mesh_info.mesh_id, mesh_info.owner, mesh_info.owner_key, mesh_info.mode
-  from mesh_data.mesh m cross join lateral mesh_lib.mesh_owner(m.mesh_id) o where m.mesh_id = mesh_lib.my_mesh();
+  from mesh_data.mesh m cross join lateral mesh_lib.mesh_owner(m.mesh_id) o where m.mesh_id = (select mesh_lib.my_mesh());
   select count(*) into mesh_info.members from mesh_data.member b where b.mesh_id = mesh_info.mesh_id and b.revoked_at is null;
   select b.backlog, b.dead into mesh_info.backlog, mesh_info.dead from mesh_lib.backlog() b;
   select s.version into mesh_info.schema_version from mesh_lib.schema_version() s (version);
@@ -101,7 +101,7 @@ create function mesh.rename_mesh(name mesh.name, out mesh text, out mesh_id uuid
 language plpgsql volatile set search_path = '' as $$
 begin
   perform mesh_lib.must_own();
-  update mesh_data.mesh m set name = mesh_lib.checked_name(rename_mesh.name, 'a mesh') where m.mesh_id = mesh_lib.my_mesh()
+  update mesh_data.mesh m set name = mesh_lib.checked_name(rename_mesh.name, 'a mesh') where m.mesh_id = (select mesh_lib.my_mesh())
   returning m.name, m.mesh_id into rename_mesh.mesh, rename_mesh.mesh_id;
   perform mesh_lib.record(rename_mesh.mesh_id, 'mesh_renamed', jsonb_build_object('name', rename_mesh.mesh));
 exception when unique_violation then
@@ -124,11 +124,11 @@ create function mesh.delete_mesh(confirm text, out deleted text)
 language plpgsql volatile security definer set search_path = '' as $$
 begin
   perform mesh_lib.must_own();
-  select m.name into delete_mesh.deleted from mesh_data.mesh m where m.mesh_id = mesh_lib.my_mesh() for update;
+  select m.name into delete_mesh.deleted from mesh_data.mesh m where m.mesh_id = (select mesh_lib.my_mesh()) for update;
   if delete_mesh.confirm <> delete_mesh.deleted then
     perform mesh_lib.fail(400, 'to delete a mesh and all its messages, give its name', format('mesh mesh delete %s %1$s', delete_mesh.deleted));
   end if;
-  delete from mesh_data.mesh m where m.mesh_id = mesh_lib.my_mesh();
+  delete from mesh_data.mesh m where m.mesh_id = (select mesh_lib.my_mesh());
   perform mesh_lib.ping();
 end
 $$;

@@ -35,7 +35,7 @@ begin
     insert into mesh_data.idempotency (sender_agent_id, key, body_hash, message_id)
     values (mesh_lib.my_agent(), send_message.key, _hash, send_message.message_id) on conflict do nothing;
     if not found then
-      select i.* into _earlier from mesh_data.idempotency i where i.sender_agent_id = mesh_lib.my_agent() and i.key = send_message.key;
+      select i.* into _earlier from mesh_data.idempotency i where i.sender_agent_id = (select mesh_lib.my_agent()) and i.key = send_message.key;
       if _earlier.body_hash <> _hash then
         perform mesh_lib.fail(409, 'this key was used for another message', '', jsonb_build_object('message_id', _earlier.message_id));
       end if;
@@ -51,7 +51,7 @@ begin
       perform mesh_lib.fail(413, 'the data of a message has at most 65,536 bytes', '');
     elsif send_message."to" = '*' then
       _recipients := array(select a.agent_id from mesh_data.agent a
-        where a.mesh_id = mesh_lib.my_mesh() and a.removed_at is null and a.agent_id <> mesh_lib.my_agent());
+        where a.mesh_id = (select mesh_lib.my_mesh()) and a.removed_at is null and a.agent_id <> (select mesh_lib.my_agent()));
     else
       _recipients := array[(mesh_lib.agent_named(send_message."to")).agent_id];
       if _recipients[1] = mesh_lib.my_agent() then
@@ -91,7 +91,7 @@ begin
   if check_messages.peek then
     select coalesce(json_agg(mesh_lib.frame(m, a.name) order by d.position), '[]') into check_messages.messages
     from (select d.message_id, d.agent_id, d.position from mesh_data.delivery d
-      where d.agent_id = mesh_lib.my_agent() and d.state in ('queued', 'delivered') order by d.position limit check_messages."limit") d
+      where d.agent_id = (select mesh_lib.my_agent()) and d.state in ('queued', 'delivered') order by d.position limit check_messages."limit") d
     join mesh_data.message m on m.message_id = d.message_id
     join mesh_data.agent a on a.agent_id = d.agent_id;
   else
@@ -158,19 +158,19 @@ begin
     perform mesh_lib.fail(400, 'acknowledge 1 to 1,000 messages at a time', '');
   end if;
   select count(*) into _mine from mesh_data.delivery d
-  where d.agent_id = mesh_lib.my_agent() and d.message_id = any (ack_messages.message_ids);
+  where d.agent_id = (select mesh_lib.my_agent()) and d.message_id = any (ack_messages.message_ids);
   if _mine < (select count(distinct i) from unnest(ack_messages.message_ids) i) then
     perform mesh_lib.fail(404, 'some of these messages are not in your inbox', 'mesh inbox', jsonb_build_object('message_ids', array(
       select i from unnest(ack_messages.message_ids) i
-      where not exists (select from mesh_data.delivery d where d.agent_id = mesh_lib.my_agent() and d.message_id = i))));
+      where not exists (select from mesh_data.delivery d where d.agent_id = (select mesh_lib.my_agent()) and d.message_id = i))));
   end if;
   with open as (
     select d.message_id from mesh_data.delivery d
-    where d.agent_id = mesh_lib.my_agent() and d.message_id = any (ack_messages.message_ids) and d.state <> 'acknowledged'
+    where d.agent_id = (select mesh_lib.my_agent()) and d.message_id = any (ack_messages.message_ids) and d.state <> 'acknowledged'
     order by d.message_id for update
   )
   update mesh_data.delivery d set state = 'acknowledged', settled_at = mesh_lib.now()
-  from open o where d.message_id = o.message_id and d.agent_id = mesh_lib.my_agent();
+  from open o where d.message_id = o.message_id and d.agent_id = (select mesh_lib.my_agent());
   get diagnostics ack_messages.acknowledged = row_count;
   ack_messages.already := _mine - ack_messages.acknowledged;
 end

@@ -12,7 +12,7 @@ language sql stable set search_path = '' as $$
   cross join lateral mesh_lib.peer_status(a.agent_id) p
   left join mesh_data.activity v on v.agent_id = a.agent_id
   left join mesh_data.session s on s.session_id = p.session_id
-  where a.mesh_id = mesh_lib.my_mesh() and a.removed_at is null
+  where a.mesh_id = (select mesh_lib.my_mesh()) and a.removed_at is null
   order by a.name
 $$;
 comment on function mesh.list_peers is $$---

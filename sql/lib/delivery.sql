@@ -44,7 +44,7 @@ language sql volatile set search_path = '' as $$
     settled_at = case when settle.seen is null or d.claim_id = settle.seen then mesh_lib.now() end,
     claim_id = case when settle.seen is null or d.claim_id = settle.seen then d.claim_id end,
     claimant_id = case when settle.seen is null or d.claim_id = settle.seen then d.claimant_id end
-  where d.agent_id = mesh_lib.my_agent() and d.state in ('queued', 'delivered') and d.claimant_id = mesh_lib.claimant()
+  where d.agent_id = (select mesh_lib.my_agent()) and d.state in ('queued', 'delivered') and d.claimant_id = (select mesh_lib.claimant())
 $$;
 
 -- Claim up to at_most of the caller's open messages, oldest first, whoever held them before: an agent has one window.
@@ -52,22 +52,22 @@ create function mesh_lib.claim(at_most integer, claim_id uuid) returns json
 language sql volatile set search_path = '' as $$
   with next as (
     select d.message_id, d.position from mesh_data.delivery d
-    where d.agent_id = mesh_lib.my_agent() and d.state in ('queued', 'delivered')
+    where d.agent_id = (select mesh_lib.my_agent()) and d.state in ('queued', 'delivered')
     order by d.position limit claim.at_most for update
   ), claimed as (
     update mesh_data.delivery d set claim_id = claim.claim_id, claimant_id = mesh_lib.claimant()
-    from next n where d.message_id = n.message_id and d.agent_id = mesh_lib.my_agent()
+    from next n where d.message_id = n.message_id and d.agent_id = (select mesh_lib.my_agent())
     returning d.message_id, d.position
   )
   select coalesce(json_agg(mesh_lib.frame(m, a.name) order by c.position), '[]')
   from claimed c
   join mesh_data.message m on m.message_id = c.message_id
-  join mesh_data.agent a on a.agent_id = mesh_lib.my_agent()
+  join mesh_data.agent a on a.agent_id = (select mesh_lib.my_agent())
 $$;
 
 -- How many of the caller's messages are open and not in its hands.
 create function mesh_lib.unread() returns bigint
 language sql stable set search_path = '' as $$
   select count(*) from mesh_data.delivery d
-  where d.agent_id = mesh_lib.my_agent() and d.state in ('queued', 'delivered') and d.claimant_id is distinct from mesh_lib.claimant()
+  where d.agent_id = (select mesh_lib.my_agent()) and d.state in ('queued', 'delivered') and d.claimant_id is distinct from (select mesh_lib.claimant())
 $$;

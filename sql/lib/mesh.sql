@@ -24,7 +24,7 @@ grant execute on function mesh_lib.mesh_owner(uuid) to mesh_agent;
 create function mesh_lib.backlog(out backlog bigint, out dead bigint)
 language sql stable security definer set search_path = '' as $$
   select count(*) filter (where d.state in ('queued', 'delivered')), count(*) filter (where d.state = 'dead')
-  from mesh_data.delivery d where d.mesh_id = mesh_lib.my_mesh() and d.state in ('queued', 'delivered', 'dead')
+  from mesh_data.delivery d where d.mesh_id = (select mesh_lib.my_mesh()) and d.state in ('queued', 'delivered', 'dead')
 $$;
 alter function mesh_lib.backlog() owner to mesh_definer;
 grant execute on function mesh_lib.backlog() to mesh_agent;

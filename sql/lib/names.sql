@@ -36,11 +36,11 @@ declare
   _agent mesh_data.agent;
 begin
   select a.* into _agent from mesh_data.agent a
-  where a.mesh_id = mesh_lib.my_mesh() and a.name = lower(agent_named.name) and a.removed_at is null;
+  where a.mesh_id = (select mesh_lib.my_mesh()) and a.name = lower(agent_named.name) and a.removed_at is null;
   if not found then
     perform mesh_lib.fail(404, format('there is no agent %L in this mesh', left(agent_named.name, 63)), 'mesh peers',
       jsonb_build_object('candidates', array(
-        select a.name from mesh_data.agent a where a.mesh_id = mesh_lib.my_mesh() and a.removed_at is null order by a.name limit 100)));
+        select a.name from mesh_data.agent a where a.mesh_id = (select mesh_lib.my_mesh()) and a.removed_at is null order by a.name limit 100)));
   end if;
   return _agent;
 end
