@@ -7,7 +7,7 @@ create function mesh.list_peers() returns table (
 language sql stable set search_path = '' as $$
   select a.name, a.kind, p.status, a.role, v.summary, s.editor, s.cwd, s.host,
     coalesce(greatest(s.opened_at, v.status_at), v.status_at), p.why, mesh_lib.key_prefix(a.identity_key),
-    a.chain || case when s.hello is not null then jsonb_build_array(s.hello) else '[]' end
+    nullif(a.chain || case when s.hello is not null then jsonb_build_array(s.hello) else '[]' end, '[]')
   from mesh_data.agent a
   cross join lateral mesh_lib.peer_status(a.agent_id) p
   left join mesh_data.activity v on v.agent_id = a.agent_id
@@ -20,7 +20,7 @@ cli: peers
 alias: peer list
 who: agent
 mcp: core
-columns: agent kind status role summary editor cwd host since why key trust
+columns: agent status role summary host cwd why key trust
 ---
 List everybody in the mesh: status (waiting, working, idle, dnd, offline), role, what they work on, and why they would be silent.
 example: mesh peers$$;
