@@ -114,7 +114,7 @@ language sql stable set search_path = '' as $$
   order by a.name
 $$;
 comment on function mesh.list_agents is $$---
-cli: agent list
+cli: agent list <mesh>
 alias: agents
 who: agent
 columns: agent kind role holder key created_at

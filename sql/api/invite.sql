@@ -82,7 +82,7 @@ language sql stable set search_path = '' as $$
   order by i.created_at
 $$;
 comment on function mesh.list_invites is $$---
-cli: invite list
+cli: invite list <mesh>
 alias: invites
 who: account
 mesh: yes

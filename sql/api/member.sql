@@ -22,7 +22,7 @@ language sql stable set search_path = '' as $$
   order by b.joined_at
 $$;
 comment on function mesh.list_members is $$---
-cli: member list
+cli: member list <mesh>
 alias: members
 who: agent
 columns: member kind agents joined_at revoked_at member_id

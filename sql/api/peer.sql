@@ -16,7 +16,7 @@ language sql stable set search_path = '' as $$
   order by a.name
 $$;
 comment on function mesh.list_peers is $$---
-cli: peers
+cli: peers <mesh>
 alias: peer list
 who: agent
 mcp: core
