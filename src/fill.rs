@@ -1,0 +1,232 @@
+//! What a client adds to a call because of its argument types, and takes out of its result.
+
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    catalogue::{Argument, Function},
+    crypto::{self, Secret, Signer},
+    error::{Error, Result},
+    rpc::{self, Client},
+};
+use serde_json::{Map, Value, json};
+
+/// What a caller may want other than usual.
+#[derive(Default)]
+pub struct Options {
+    /// Use this for the `mesh.new_secret` argument instead of a new one (it was stored before the call).
+    pub secret: Option<Secret>,
+    /// Leave `mesh.chain` values as they are.
+    pub raw: bool,
+}
+
+/// Calls `function` through `client`, filling `mesh.new_secret` and `mesh.signed` arguments and the placeholders of the
+/// result; verifies `mesh.chain` values. `signer` signs; ME403 when it is needed and missing.
+pub async fn call(
+    client: &Client,
+    function: &Function,
+    arguments: Map<String, Value>,
+    signer: Option<&Signer>,
+) -> Result<Value> {
+    call_with(client, function, arguments, signer, Options::default()).await
+}
+
+/// [`call`] with [`Options`].
+pub async fn call_with(
+    client: &Client,
+    function: &Function,
+    arguments: Map<String, Value>,
+    signer: Option<&Signer>,
+    options: Options,
+) -> Result<Value> {
+    let filled = fill(
+        function,
+        arguments,
+        signer,
+        client.target.mesh.as_deref(),
+        options.secret,
+    )?;
+    let mut result = client.call(&function.name, &filled.arguments).await?;
+    for (name, secret) in &filled.secrets {
+        insert_secret(&mut result, name, secret);
+    }
+    if holds(&result, PUBLIC_URL) {
+        let url = public_url(client).await;
+        if rpc::is_loopback(&url) {
+            eprintln!(
+                "warning: {url} is reachable from this machine only; start the relay with --listen and --public-url \
+                 for others to join"
+            );
+        }
+        replace(&mut result, PUBLIC_URL, &url);
+    }
+    Ok(if options.raw {
+        result
+    } else {
+        open_result(function, result)
+    })
+}
+
+/// The arguments as they are sent, and the secrets that were made for them by argument name.
+pub struct Filled {
+    pub arguments: Map<String, Value>,
+    pub secrets: Vec<(String, Secret)>,
+}
+
+/// Adds what the caller leaves out: secrets first, then signatures over all that is sent beside them.
+pub fn fill(
+    function: &Function,
+    mut arguments: Map<String, Value>,
+    signer: Option<&Signer>,
+    mesh: Option<&str>,
+    secret: Option<Secret>,
+) -> Result<Filled> {
+    let mut secrets = Vec::new();
+    let mut ready = secret;
+    for argument in missing(function, &arguments, "mesh.new_secret") {
+        let prefix = if argument.name == "invite" {
+            "mc_inv_"
+        } else {
+            "mc_"
+        };
+        let secret = ready.take().unwrap_or_else(|| Secret::generate(prefix));
+        arguments.insert(argument.name.clone(), secret.registration());
+        secrets.push((argument.name.clone(), secret));
+    }
+    let signed = missing(function, &arguments, "mesh.signed");
+    if !signed.is_empty() {
+        state_defaults(function, &mut arguments);
+        let signer = signer.ok_or_else(|| {
+            Error::new(
+                403,
+                format!(
+                    "{} must be signed, and there is no signing key here",
+                    function.name
+                ),
+            )
+            .hint("mesh login")
+        })?;
+        let document = without_signed(function, &arguments);
+        for argument in signed {
+            arguments.insert(
+                argument.name.clone(),
+                signer.sign_call(&function.name, &document, mesh),
+            );
+        }
+    }
+    Ok(Filled { arguments, secrets })
+}
+
+/// The arguments that a `mesh.signed` one covers: all others.
+pub fn without_signed(function: &Function, arguments: &Map<String, Value>) -> Value {
+    let is_signed = |name: &str| {
+        function
+            .arguments
+            .iter()
+            .any(|a| a.name == name && a.kind == "mesh.signed")
+    };
+    let kept = arguments.iter().filter(|(name, _)| !is_signed(name));
+    Value::Object(
+        kept.map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+    )
+}
+
+/// Turns the `mesh.chain` columns of a result into `{"verified":true,"owner":…}` or `{"verified":false,"why":…}`.
+pub fn open_result(function: &Function, mut result: Value) -> Value {
+    let columns = function
+        .returns
+        .columns
+        .iter()
+        .filter(|c| c["type"] == "mesh.chain");
+    let chains: Vec<&str> = columns.filter_map(|c| c["name"].as_str()).collect();
+    let open = |row: &mut Value| {
+        for name in &chains {
+            if let Some(chain) = row.get_mut(*name).filter(|chain| !chain.is_null()) {
+                *chain = opened(chain);
+            }
+        }
+    };
+    match &mut result {
+        Value::Array(rows) => rows.iter_mut().for_each(open),
+        row => open(row),
+    }
+    result
+}
+
+const PUBLIC_URL: &str = "{public_url}";
+const SECRET: &str = "{secret}";
+
+fn missing<'a>(
+    function: &'a Function,
+    arguments: &Map<String, Value>,
+    kind: &str,
+) -> Vec<&'a Argument> {
+    let absent = |name: &str| arguments.get(name).is_none_or(Value::is_null);
+    function
+        .arguments
+        .iter()
+        .filter(|a| a.kind == kind && absent(&a.name))
+        .collect()
+}
+
+/// A signature should say how long an invite lasts even when nobody typed it, so numbers left out are written out.
+fn state_defaults(function: &Function, arguments: &mut Map<String, Value>) {
+    for argument in &function.arguments {
+        let numeric = matches!(argument.schema["type"].as_str(), Some("integer" | "number"));
+        if numeric && argument.default.is_number() && !arguments.contains_key(&argument.name) {
+            arguments.insert(argument.name.clone(), argument.default.clone());
+        }
+    }
+}
+
+fn insert_secret(result: &mut Value, name: &str, secret: &Secret) {
+    if holds(result, SECRET) {
+        replace(result, SECRET, secret.text());
+    } else if let Value::Object(members) = result {
+        members.insert(name.to_owned(), secret.text().into());
+    } else {
+        *result = json!({"result": result.take(), name: secret.text()});
+    }
+}
+
+fn holds(value: &Value, placeholder: &str) -> bool {
+    match value {
+        Value::String(text) => text.contains(placeholder),
+        Value::Array(items) => items.iter().any(|v| holds(v, placeholder)),
+        Value::Object(members) => members.values().any(|v| holds(v, placeholder)),
+        _ => false,
+    }
+}
+
+fn replace(value: &mut Value, placeholder: &str, by: &str) {
+    match value {
+        Value::String(text) if text.contains(placeholder) => *text = text.replace(placeholder, by),
+        Value::Array(items) => items.iter_mut().for_each(|v| replace(v, placeholder, by)),
+        Value::Object(members) => members
+            .values_mut()
+            .for_each(|v| replace(v, placeholder, by)),
+        _ => {}
+    }
+}
+
+/// What the relay calls itself, else the URL it was reached by.
+async fn public_url(client: &Client) -> String {
+    let named = client
+        .get("/health")
+        .await
+        .ok()
+        .and_then(|h| Some(h["public_url"].as_str()?.to_owned()));
+    let url = named
+        .filter(|url| !url.is_empty())
+        .unwrap_or_else(|| client.relay().to_owned());
+    url.trim_end_matches('/').to_owned()
+}
+
+fn opened(chain: &Value) -> Value {
+    match crypto::verify_chain(chain) {
+        _ if chain == &json!([]) => json!({"verified": false, "why": "there is no certificate"}),
+        Ok(owner) => json!({"verified": true, "owner": owner[..12]}),
+        Err(why) => json!({"verified": false, "why": why}),
+    }
+}

@@ -1,0 +1,23 @@
+//! `mesh`: one team of AI coding agents across machines and vendors.
+
+mod canonical;
+mod catalogue;
+mod cli;
+mod crypto;
+mod editors;
+mod error;
+mod fill;
+mod home;
+mod keystore;
+mod mcp;
+mod postgres;
+mod relay;
+mod rpc;
+mod seen;
+mod session;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -1,0 +1,38 @@
+//! What a relay says over a socket.
+
+use crate::error::{Error, Result};
+use serde_json::Value;
+
+pub enum Frame {
+    Welcome,
+    Push(Value),
+    Ended(Error),
+    Answer(u64, Result<Value>),
+    Other,
+}
+
+/// One text frame; `Other` for what this version does not know.
+pub fn read(text: &str) -> Frame {
+    let Ok(Value::Object(mut frame)) = serde_json::from_str(text) else {
+        return Frame::Other;
+    };
+    let error = |value: Option<Value>| {
+        value
+            .and_then(|v| serde_json::from_value(v).ok())
+            .unwrap_or_else(|| Error::internal("the relay reported an error that cannot be read"))
+    };
+    match frame.get("type").and_then(Value::as_str) {
+        Some("welcome") => Frame::Welcome,
+        Some("push") => frame.remove("message").map_or(Frame::Other, Frame::Push),
+        Some("ended") => Frame::Ended(error(frame.remove("error"))),
+        Some(_) => Frame::Other,
+        None => match (
+            frame.get("id").and_then(Value::as_u64),
+            frame.remove("result"),
+        ) {
+            (Some(id), Some(result)) => Frame::Answer(id, Ok(result)),
+            (Some(id), None) => Frame::Answer(id, Err(error(frame.remove("error")))),
+            (None, _) => Frame::Other,
+        },
+    }
+}

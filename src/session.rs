@@ -1,0 +1,210 @@
+//! A live session: one window of an agent, kept through relay restarts.
+
+mod keeper;
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    catalogue::{Argument, Catalogue, Function},
+    crypto::Signer,
+    error::{Error, Result},
+    rpc::{Caller, Client, Failure, Target},
+    seen,
+};
+use keeper::Keeper;
+use serde_json::{Map, Value};
+use std::{
+    sync::{Arc, LazyLock, Mutex},
+    time::Duration,
+};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, timeout, timeout_at},
+};
+
+/// How long a call waits for the relay to come back.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// A call that breaks every connection must not be made for ever.
+const ATTEMPTS: usize = 6;
+
+static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(Catalogue::embedded);
+
+/// How the window presents itself.
+#[derive(Clone, Default)]
+pub struct Window {
+    pub editor: Option<String>,
+    pub cwd: Option<String>,
+    pub host: Option<String>,
+    /// Take over from a window that runs as this agent.
+    pub takeover: bool,
+}
+
+/// A handle to the background task that keeps the socket: clone freely. The task ends with the last handle.
+#[derive(Clone)]
+pub struct Session {
+    state: watch::Receiver<State>,
+    stop: mpsc::Sender<()>,
+    /// The claim of the last answer with mail, filled into `mesh.seen` arguments: what a lost answer held comes again.
+    seen: Arc<Mutex<Value>>,
+}
+
+/// What the task reports.
+pub enum Notice {
+    /// A pushed message, as the relay sent it.
+    Mail(Value),
+    /// The session is over for good and why.
+    Ended(Error),
+    Offline,
+    Online,
+}
+
+#[derive(Clone)]
+enum State {
+    Away,
+    Online(Caller),
+    Over(Error),
+}
+
+impl Session {
+    /// Opens the session (makes a session key, signs the hello with `identity`) and keeps it: reconnects with back-off
+    /// and jitter, resumes with the same session key. Returns the open_session result and the notices.
+    ///
+    /// ME409 when the agent runs in another window and `window.takeover` is off. A receipt is sent for each pushed
+    /// message once it is in the channel, so a receiver that is not read holds receipts back but no calls.
+    pub async fn open(
+        target: Target,
+        identity: Signer,
+        window: Window,
+    ) -> Result<(Session, Value, mpsc::Receiver<Notice>)> {
+        let key = Signer::generate();
+        let mut keeper = Keeper {
+            client: Client::new(target)?,
+            identity,
+            key: key.public_key(),
+            window,
+        };
+        let (socket, hello) = keeper.connect().await?;
+        // A second take-over on reconnect would throw out a window that took over from this one.
+        keeper.window.takeover = false;
+        let (notices, inbox) = mpsc::channel(256);
+        let (stop, stopped) = mpsc::channel(1);
+        let (state, watched) = watch::channel(State::Online(socket.caller()));
+        tokio::spawn(keeper.keep(socket, state, notices, stopped));
+        Ok((
+            Session {
+                state: watched,
+                stop,
+                seen: Arc::new(Mutex::new(seen::NOTHING.into())),
+            },
+            hello,
+            inbox,
+        ))
+    }
+
+    /// A call on the session's socket. While reconnecting it waits up to 20 s, then ME503. Dropping the future of a
+    /// call sends cancel.
+    ///
+    /// When the connection breaks during the call it is made again if that does no harm (it only reads, only waits, or
+    /// carries a `key`); otherwise ME503 says that the outcome is unknown.
+    pub async fn call(&self, function: &str, arguments: &Map<String, Value>) -> Result<Value> {
+        let known = CATALOGUE.function(function);
+        let arguments = &self.with_seen(known, arguments);
+        let mut state = self.state.clone();
+        let mut deadline = Instant::now() + PATIENCE;
+        for _ in 0..ATTEMPTS {
+            let caller = online(&mut state, deadline).await?;
+            match caller.call(function, arguments).await {
+                Ok(result) => {
+                    self.remember_seen(known, &result);
+                    return Ok(result);
+                }
+                Err(Failure::Answer(error)) => return Err(error),
+                Err(Failure::Lost { sent: true }) => {
+                    if !repeatable(known, arguments) {
+                        return Err(Failure::Lost { sent: true }.into());
+                    }
+                    deadline = Instant::now() + PATIENCE;
+                    left(&mut state, &caller, deadline).await;
+                }
+                Err(Failure::Lost { sent: false }) => left(&mut state, &caller, deadline).await,
+            }
+        }
+        Err(
+            Error::unavailable("the connection to the relay keeps breaking during this call")
+                .hint("mesh doctor"),
+        )
+    }
+
+    /// Says good-bye (close_session) and stops.
+    pub async fn close(self) {
+        let caller = match &*self.state.borrow() {
+            State::Online(caller) => Some(caller.clone()),
+            _ => None,
+        };
+        if let Some(caller) = caller {
+            // Without an answer in time the relay notices the closed socket.
+            let _ = timeout(
+                Duration::from_secs(2),
+                caller.call("close_session", &Map::new()),
+            )
+            .await;
+        }
+        // Full means that another handle is closing it already.
+        let _ = self.stop.try_send(());
+    }
+}
+
+impl Session {
+    fn with_seen(
+        &self,
+        function: Option<&Function>,
+        arguments: &Map<String, Value>,
+    ) -> Map<String, Value> {
+        let mut arguments = arguments.clone();
+        if let Some(function) = function {
+            let last = || {
+                self.seen
+                    .lock()
+                    .expect("nothing panics under this lock")
+                    .clone()
+            };
+            seen::fill(function, &mut arguments, last);
+        }
+        arguments
+    }
+
+    fn remember_seen(&self, function: Option<&Function>, result: &Value) {
+        if let Some(claim) = function.and_then(|function| seen::claim(function, result)) {
+            *self.seen.lock().expect("nothing panics under this lock") = claim.into();
+        }
+    }
+}
+
+/// The connection as soon as there is one; ME503 after `deadline`, the reason when the session is over.
+async fn online(state: &mut watch::Receiver<State>, deadline: Instant) -> Result<Caller> {
+    let settled = timeout_at(deadline, state.wait_for(|s| !matches!(s, State::Away))).await;
+    match settled.map(|result| result.map(|s| s.clone())) {
+        Ok(Ok(State::Online(caller))) => Ok(caller),
+        Ok(Ok(State::Over(error))) => Err(error),
+        Ok(_) => Err(Error::new(410, "this session is closed")),
+        Err(_) => Err(
+            Error::unavailable("the relay has been away for 20 s; still trying")
+                .hint("mesh doctor"),
+        ),
+    }
+}
+
+/// Waits until the task has noticed that `gone` is gone.
+async fn left(state: &mut watch::Receiver<State>, gone: &Caller, deadline: Instant) {
+    let moved_on = |s: &State| !matches!(s, State::Online(caller) if caller.same(gone));
+    // The next use of the same caller reports what a time-out here would.
+    let _ = timeout_at(deadline, state.wait_for(moved_on)).await;
+}
+
+/// Whether making a call twice is as good as once: it only reads, carries an idempotency key, says what it has seen, or
+/// is one that the relay itself runs again and again while it waits.
+fn repeatable(function: Option<&Function>, arguments: &Map<String, Value>) -> bool {
+    let is_safe = |a: &Argument| matches!(a.kind.as_str(), "mesh.awaited" | "mesh.seen");
+    arguments.get("key").is_some_and(|key| !key.is_null())
+        || function.is_some_and(|f| f.read_only || f.arguments.iter().any(is_safe))
+}
