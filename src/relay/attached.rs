@@ -1,0 +1,164 @@
+//! One attached session: which of its queued mail is pushed, offered to a wait, or held back.
+
+use super::outbox::{Outbox, slow};
+use serde_json::value::RawValue;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+/// Pushes a session may leave without receipt before no more are sent.
+pub const OUTSTANDING: usize = 128;
+/// How long it may leave that many before it counts as slow.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A frame for a session, under the id its receipt will name.
+pub struct Frame {
+    pub id: Uuid,
+    pub body: Box<RawValue>,
+}
+
+/// A session and what its client has been shown.
+pub struct Session {
+    pub socket: u64,
+    pub push_secret: Arc<str>,
+    /// pushed on this socket and still queued in the database; true once its receipt came
+    pub pushed: HashMap<Uuid, bool>,
+    /// shown to a wait first
+    offered: HashSet<Uuid>,
+    pub waiters: usize,
+    pub news: watch::Sender<u64>,
+    pub behind: bool,
+    full_since: Option<Instant>,
+}
+
+impl Session {
+    pub fn new(socket: u64, push_secret: Arc<str>) -> Session {
+        Session {
+            socket,
+            push_secret,
+            pushed: HashMap::new(),
+            offered: HashSet::new(),
+            waiters: 0,
+            news: watch::Sender::new(0),
+            behind: true,
+            full_since: None,
+        }
+    }
+
+    /// Pushes what is new in `frames`, the whole queue when they are fewer than `at_most`; returns how many.
+    /// What waits to be seen by a wait first, or for receipts, is left for the next time.
+    pub fn deliver(&mut self, outbox: &Outbox, frames: Vec<Frame>, at_most: usize) -> u64 {
+        let all_seen = frames.len() < at_most;
+        if all_seen {
+            let queued: HashSet<_> = frames.iter().map(|f| f.id).collect();
+            self.pushed.retain(|id, _| queued.contains(id));
+            self.offered.retain(|id| queued.contains(id));
+        }
+        self.behind = !all_seen;
+        let mut outstanding = self.pushed.values().filter(|receipt| !**receipt).count();
+        let mut news = false;
+        let mut pushes = 0;
+        for frame in frames {
+            if self.pushed.contains_key(&frame.id) {
+                continue;
+            }
+            let offered = self.offered.contains(&frame.id);
+            news |= !offered;
+            if self.waiters > 0 && !offered {
+                self.offered.insert(frame.id);
+                continue;
+            }
+            if outstanding >= OUTSTANDING || !outbox.is_roomy() {
+                self.behind = true;
+                break;
+            }
+            outbox.send(format!(
+                r#"{{"type":"push","message":{}}}"#,
+                frame.body.get()
+            ));
+            self.pushed.insert(frame.id, false);
+            self.offered.remove(&frame.id);
+            outstanding += 1;
+            pushes += 1;
+        }
+        if news {
+            self.news.send_modify(|news| *news += 1);
+        }
+        if outstanding < OUTSTANDING {
+            self.full_since = None;
+        } else if self.full_since.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
+            outbox.end.end(slow());
+        }
+        pushes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Frame, OUTSTANDING, Session};
+    use crate::relay::outbox::outbox;
+    use serde_json::value::RawValue;
+    use uuid::Uuid;
+
+    fn frames(ids: &[Uuid]) -> Vec<Frame> {
+        ids.iter()
+            .map(|id| Frame {
+                id: *id,
+                body: RawValue::NULL.to_owned(),
+            })
+            .collect()
+    }
+
+    fn ids(count: usize) -> Vec<Uuid> {
+        (0..count).map(|_| Uuid::new_v4()).collect()
+    }
+
+    #[test]
+    fn mail_is_pushed_once_while_it_stays_queued() {
+        let (outbox, _queue) = outbox();
+        let mut session = Session::new(1, "s".into());
+        let mail = ids(3);
+        assert_eq!(session.deliver(&outbox, frames(&mail), 64), 3);
+        assert_eq!(session.deliver(&outbox, frames(&mail), 64), 0);
+        // gone from the queue and back in it: it was taken and given up
+        assert_eq!(session.deliver(&outbox, frames(&[]), 64), 0);
+        assert_eq!(session.deliver(&outbox, frames(&mail), 64), 3);
+    }
+
+    #[test]
+    fn a_wait_sees_new_mail_before_the_socket() {
+        let (outbox, _queue) = outbox();
+        let mut session = Session::new(1, "s".into());
+        let mut news = session.news.subscribe();
+        session.waiters = 1;
+        let mail = ids(2);
+        assert_eq!(session.deliver(&outbox, frames(&mail), 64), 0);
+        assert!(news.has_changed().unwrap());
+        news.mark_unchanged();
+        assert_eq!(session.deliver(&outbox, frames(&mail[1..]), 64), 1);
+        assert!(!news.has_changed().unwrap());
+    }
+
+    #[test]
+    fn pushes_stop_until_receipts_come() {
+        let (outbox, mut queue) = outbox();
+        let mut session = Session::new(1, "s".into());
+        let mail = ids(OUTSTANDING + 9);
+        let mut pushed = 0;
+        for _ in 0..10 {
+            pushed += session.deliver(&outbox, frames(&mail), 1000);
+            while let Ok(text) = queue.try_recv() {
+                outbox.wrote(text.len());
+            }
+        }
+        assert_eq!(pushed as usize, OUTSTANDING);
+        assert!(session.behind);
+        session
+            .pushed
+            .values_mut()
+            .for_each(|receipt| *receipt = true);
+        assert_eq!(session.deliver(&outbox, frames(&mail), 1000), 9);
+    }
+}

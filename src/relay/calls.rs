@@ -1,0 +1,140 @@
+//! The way of one call: limits, signatures, lane or pool, wait, answer.
+
+use super::hub::Attach;
+use super::{Relay, arguments, awaited, batch};
+use crate::error::Error;
+use serde::Deserialize;
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Map, Value};
+use std::{net::IpAddr, pin::Pin, sync::Arc};
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+/// A call as the database gets it.
+#[derive(Clone)]
+pub struct Request {
+    pub token: Option<String>,
+    pub mesh: Option<String>,
+    pub session: Option<String>,
+    pub function: String,
+    /// a JSON object
+    pub arguments: String,
+}
+
+/// What the database made of a call: a result with status 200, or an error object.
+pub struct Answer {
+    pub status: u16,
+    pub body: Box<RawValue>,
+    /// none when nobody signed in
+    pub caller: Option<Caller>,
+    pub effects: Effects,
+}
+
+/// Who signed in.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Caller {
+    pub key_id: Option<Uuid>,
+    pub session_id: Option<Uuid>,
+}
+
+/// What a call does to the connection it came by.
+#[derive(Default, Deserialize)]
+pub struct Effects {
+    #[serde(default)]
+    pub attach: Option<Attach>,
+}
+
+impl Answer {
+    pub fn is_null(&self) -> bool {
+        self.status == 200 && self.body.get() == "null"
+    }
+}
+
+impl From<Error> for Answer {
+    fn from(error: Error) -> Answer {
+        Answer {
+            status: error.status(),
+            body: to_raw_value(&error).unwrap_or_else(|_| RawValue::NULL.to_owned()),
+            caller: None,
+            effects: Effects::default(),
+        }
+    }
+}
+
+pub type Pending = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+/// Starts a call: when this returns, a writing call has its place in its lane. `named` are the arguments
+/// of `request`, parsed. `cancel`, when there is one, ends a wait as soon as it is used or dropped.
+pub fn start(
+    relay: &Arc<Relay>,
+    mut request: Request,
+    named: Map<String, Value>,
+    peer: IpAddr,
+    cancel: Option<oneshot::Receiver<()>>,
+) -> Pending {
+    if let Err(error) = relay.limits.admit(request.token.as_deref(), peer) {
+        relay.metrics.answered(error.status());
+        return Box::pin(std::future::ready(error.into()));
+    }
+    let relay = relay.clone();
+    let token = request.token.clone();
+    let loaded = relay.schema.loaded();
+    let function = loaded
+        .as_ref()
+        .and_then(|l| l.catalogue.function(&request.function));
+    match function.map(|function| arguments::check_signatures(function, &named)) {
+        Some(Err(error)) => {
+            relay.metrics.answered(error.status());
+            return Box::pin(std::future::ready(error.into()));
+        }
+        // what was verified is what runs: numbers too long for a double would differ
+        Some(Ok(true)) => request.arguments = Value::Object(named.clone()).to_string(),
+        _ => {}
+    }
+    let read_only = function.is_some_and(|function| function.read_only);
+    let wait = function.and_then(|function| awaited::plan(&relay, function, &request, &named));
+    let request = Arc::new(request);
+    let first = dispatch(&relay, request.clone(), read_only);
+    Box::pin(async move {
+        let answer = match wait {
+            None => first.await,
+            Some(plan) => {
+                awaited::run(&relay, plan, request, named, read_only, first, cancel).await
+            }
+        };
+        relay.limits.signed_in(
+            token.as_deref(),
+            peer,
+            answer.caller.is_some(),
+            answer.status,
+        );
+        relay.metrics.answered(answer.status);
+        answer
+    })
+}
+
+/// Sends a call to the database: one that writes through its lane, one that reads straight to the pool.
+pub fn dispatch(relay: &Arc<Relay>, request: Arc<Request>, read_only: bool) -> Pending {
+    if !read_only {
+        return Box::pin(relay.lanes.submit(request));
+    }
+    let relay = relay.clone();
+    // A task of its own: dropped half way, the statement would still keep its connection busy.
+    let run = async move {
+        let Ok(_place) = relay.reads.acquire().await else {
+            return Error::unavailable("the relay is going away").into();
+        };
+        let answer = batch::single(&relay, &request).await;
+        // Reading twice does no harm, and after a restart every connection of the pool is stale.
+        if answer.status == 503 {
+            batch::single(&relay, &request).await
+        } else {
+            answer
+        }
+    };
+    Box::pin(async {
+        let run = tokio::spawn(run);
+        run.await
+            .unwrap_or_else(|_| Error::internal("the call broke off").into())
+    })
+}

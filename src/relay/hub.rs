@@ -1,0 +1,295 @@
+//! Fan-out: which session hangs on which socket, what was pushed to it, what is open under which key. No database in it.
+
+use super::Relay;
+use super::attached::{Frame, OUTSTANDING, Session};
+use super::outbox::{End, Outbox};
+use crate::error::Error;
+use serde::Deserialize;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+/// Receipts that may wait for a database that is away.
+const RECEIPTS: usize = 100_000;
+
+/// A session bound to the socket whose call opened it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Attach {
+    pub session_id: Uuid,
+    pub push_secret: Arc<str>,
+}
+
+/// One delivery to confirm: session, push secret, message.
+pub type Receipt = (Uuid, Arc<str>, Uuid);
+
+#[derive(Default)]
+pub struct Hub(Mutex<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    last: u64,
+    /// what is open under a key: sockets and waits
+    held: HashMap<u64, (Uuid, Arc<End>)>,
+    sockets: HashMap<u64, Socket>,
+    sessions: HashMap<Uuid, Session>,
+    receipts: Vec<Receipt>,
+    arrived: Vec<Attach>,
+    gone: Vec<Attach>,
+}
+
+struct Socket {
+    outbox: Arc<Outbox>,
+    session: Option<Uuid>,
+}
+
+impl Hub {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new socket; the number names it from now on.
+    pub fn open(&self, outbox: Arc<Outbox>) -> u64 {
+        let mut inner = self.inner();
+        inner.last += 1;
+        let socket = inner.last;
+        inner.sockets.insert(
+            socket,
+            Socket {
+                outbox,
+                session: None,
+            },
+        );
+        socket
+    }
+
+    /// A socket is gone, and with it its session, unless that moved to another one.
+    pub fn close(&self, socket: u64) {
+        let mut inner = self.inner();
+        if let Some(Socket {
+            session: Some(session),
+            ..
+        }) = inner.sockets.remove(&socket)
+        {
+            inner.detach(session, socket);
+        }
+    }
+
+    /// Binds a session to a socket and takes it from the one it was on.
+    pub fn attach(&self, socket: u64, attach: Attach) {
+        let mut inner = self.inner();
+        let Some(entry) = inner.sockets.get_mut(&socket) else {
+            return inner.gone.push(attach);
+        };
+        let before = entry.session.replace(attach.session_id);
+        if let Some(before) = before.filter(|before| *before != attach.session_id) {
+            inner.detach(before, socket);
+        }
+        let other = inner
+            .sessions
+            .get(&attach.session_id)
+            .map(|s| s.socket)
+            .filter(|s| *s != socket);
+        if let Some(other) = other.and_then(|other| inner.sockets.get_mut(&other)) {
+            other.session = None;
+            other.outbox.end.end(Error::new(
+                409,
+                "the session goes on over another connection",
+            ));
+        }
+        let session = Session::new(socket, attach.push_secret.clone());
+        inner.sessions.insert(attach.session_id, session);
+        inner.arrived.push(attach);
+    }
+
+    /// The attached sessions with their secrets, and how much mail to ask for each.
+    pub fn attached(&self) -> (HashMap<Uuid, Arc<str>>, usize) {
+        let inner = self.inner();
+        let most = inner
+            .sessions
+            .values()
+            .map(|s| s.pushed.len())
+            .max()
+            .unwrap_or(0);
+        let sessions = inner
+            .sessions
+            .iter()
+            .map(|(id, s)| (*id, s.push_secret.clone()))
+            .collect();
+        (sessions, OUTSTANDING / 2 + most)
+    }
+
+    /// Pushes the mail that `asked` sessions have not been pushed yet; returns how many frames. A session's wait gets the
+    /// first look: what is new is left to it until the next time.
+    pub fn deliver(
+        &self,
+        asked: &HashMap<Uuid, Arc<str>>,
+        mut mail: HashMap<Uuid, Vec<Frame>>,
+        at_most: usize,
+    ) -> u64 {
+        let mut inner = self.inner();
+        let Inner {
+            sessions, sockets, ..
+        } = &mut *inner;
+        let mut pushes = 0;
+        for (id, push_secret) in asked {
+            let Some(session) = sessions
+                .get_mut(id)
+                .filter(|s| s.push_secret == *push_secret)
+            else {
+                continue;
+            };
+            let Some(socket) = sockets.get(&session.socket) else {
+                continue;
+            };
+            let frames = mail.remove(id).unwrap_or_default();
+            pushes += session.deliver(&socket.outbox, frames, at_most);
+        }
+        pushes
+    }
+
+    /// Ends the sockets of `asked` sessions that are over, with the reason.
+    pub fn end(&self, asked: &HashMap<Uuid, Arc<str>>, session: Uuid, why: &str) {
+        let inner = self.inner();
+        let found = inner
+            .sessions
+            .get(&session)
+            .filter(|s| asked.get(&session) == Some(&s.push_secret));
+        if let Some(socket) = found.and_then(|s| inner.sockets.get(&s.socket)) {
+            socket.outbox.end.end(Error::new(409, why));
+        }
+    }
+
+    /// Takes note that the client of `socket` has these messages.
+    pub fn receipt(&self, socket: u64, ids: &[Uuid]) -> u64 {
+        let mut inner = self.inner();
+        let Inner {
+            sessions,
+            sockets,
+            receipts,
+            ..
+        } = &mut *inner;
+        let Some(id) = sockets.get(&socket).and_then(|s| s.session) else {
+            return 0;
+        };
+        let Some(session) = sessions.get_mut(&id) else {
+            return 0;
+        };
+        let mut news = 0;
+        for message in ids {
+            if receipts.len() < RECEIPTS
+                && session
+                    .pushed
+                    .get_mut(message)
+                    .is_some_and(|r| !std::mem::replace(r, true))
+            {
+                receipts.push((id, session.push_secret.clone(), *message));
+                news += 1;
+            }
+        }
+        news
+    }
+
+    /// Takes what is to be reported: receipts, sessions that came, sessions that went and did not come back.
+    pub fn reports(&self) -> (Vec<Receipt>, Vec<Attach>, Vec<Attach>) {
+        let mut inner = self.inner();
+        let inner = &mut *inner;
+        inner
+            .gone
+            .retain(|gone| !inner.sessions.contains_key(&gone.session_id));
+        (
+            std::mem::take(&mut inner.receipts),
+            std::mem::take(&mut inner.arrived),
+            std::mem::take(&mut inner.gone),
+        )
+    }
+
+    /// Gives receipts back that could not be reported.
+    pub fn put_back(&self, receipts: Vec<Receipt>) {
+        self.inner().receipts.splice(0..0, receipts);
+    }
+
+    /// Whether some session has mail that waits for receipts of what was pushed before.
+    pub fn is_behind(&self) -> bool {
+        self.inner().sessions.values().any(|s| s.behind)
+    }
+
+    /// The news of an attached session: changes when it has new mail.
+    pub fn news(&self, session: Uuid) -> Option<watch::Receiver<u64>> {
+        self.inner()
+            .sessions
+            .get(&session)
+            .map(|s| s.news.subscribe())
+    }
+
+    /// Lets a wait of `session` see new mail before its socket does, until the guard is dropped.
+    pub fn waiter(&self, relay: &Arc<Relay>, session: Uuid) -> impl Drop + Send + use<> {
+        if let Some(entry) = self.inner().sessions.get_mut(&session) {
+            entry.waiters += 1;
+        }
+        Guard(relay.clone(), move |relay: &Relay| {
+            if let Some(entry) = relay.hub.inner().sessions.get_mut(&session) {
+                entry.waiters = entry.waiters.saturating_sub(1);
+            }
+            relay.sweep.notify_one();
+        })
+    }
+
+    /// Ends `end` when the key is refused, until the guard is dropped.
+    pub fn hold(&self, relay: &Arc<Relay>, key: Uuid, end: Arc<End>) -> impl Drop + Send + use<> {
+        let mut inner = self.inner();
+        inner.last += 1;
+        let number = inner.last;
+        inner.held.insert(number, (key, end));
+        Guard(relay.clone(), move |relay: &Relay| {
+            _ = relay.hub.inner().held.remove(&number)
+        })
+    }
+
+    /// The keys something is open under.
+    pub fn keys(&self) -> HashSet<Uuid> {
+        self.inner().held.values().map(|(key, _)| *key).collect()
+    }
+
+    /// Ends everything open under these keys.
+    pub fn refuse(&self, keys: &HashSet<Uuid>) {
+        for (_, end) in self
+            .inner()
+            .held
+            .values()
+            .filter(|(key, _)| keys.contains(key))
+        {
+            end.end(Error::new(401, "this key was revoked"));
+        }
+    }
+
+    /// Sockets, sessions and what is held under keys, now.
+    pub fn sizes(&self) -> (usize, usize, usize) {
+        let inner = self.inner();
+        (inner.sockets.len(), inner.sessions.len(), inner.held.len())
+    }
+}
+
+impl Inner {
+    fn detach(&mut self, session_id: Uuid, socket: u64) {
+        if self
+            .sessions
+            .get(&session_id)
+            .is_some_and(|s| s.socket == socket)
+            && let Some(session) = self.sessions.remove(&session_id)
+        {
+            self.gone.push(Attach {
+                session_id,
+                push_secret: session.push_secret,
+            });
+        }
+    }
+}
+
+struct Guard<F: Fn(&Relay)>(Arc<Relay>, F);
+
+impl<F: Fn(&Relay)> Drop for Guard<F> {
+    fn drop(&mut self) {
+        (self.1)(&self.0);
+    }
+}

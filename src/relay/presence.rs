@@ -1,0 +1,108 @@
+//! Tells the database what only the relay knows: receipts, who is connected; and asks it which keys are refused.
+
+use super::Relay;
+use super::database::{self, Failure};
+use super::hub::Receipt;
+use std::{collections::HashSet, sync::Arc, time::Duration};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use uuid::Uuid;
+
+const CONFIRM: &str = "select mesh_lib.confirm($1, $2)";
+const DISCONNECTED: &str = "select mesh_lib.disconnected($1, $2)";
+const RECEIPT: &str = "select mesh_lib.receipt($1, $2, $3)";
+const REFUSED: &str = "select * from mesh_lib.refused_keys($1)";
+const EVERY: Duration = Duration::from_secs(15);
+const RETRY: Duration = Duration::from_millis(500);
+const LEAVE: Duration = Duration::from_secs(3);
+
+/// Reports after every `relay.report`, and the presence of all sessions every 15 s. What comes in meanwhile goes in one statement.
+pub async fn report(relay: Arc<Relay>) {
+    let mut every = interval(EVERY);
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let all = tokio::select! {
+            () = relay.report.notified() => false,
+            _ = every.tick() => true,
+        };
+        if let Err(failure) = flush(&relay, all).await {
+            tracing::debug!("presence: {failure}");
+            sleep(RETRY).await;
+            relay.report.notify_one();
+        }
+    }
+}
+
+/// The last report of a relay that stops: its sockets are gone. At most 3 s.
+pub async fn leave(relay: &Relay) {
+    if !matches!(timeout(LEAVE, flush(relay, false)).await, Ok(Ok(()))) {
+        tracing::warn!("the database was not told that this relay is gone; it will notice");
+    }
+}
+
+async fn flush(relay: &Relay, all: bool) -> Result<(), Failure> {
+    let (receipts, arrived, gone) = relay.hub.reports();
+    if !receipts.is_empty() {
+        if let Err(failure) = confirm_receipts(relay, &receipts).await {
+            if !matches!(failure, Failure::Refused(..)) {
+                relay.hub.put_back(receipts);
+            }
+            return Err(failure);
+        }
+        relay.metrics.receipts.add(receipts.len() as u64);
+        if relay.hub.is_behind() {
+            relay.sweep.notify_one();
+        }
+    }
+    if !gone.is_empty() {
+        let (ids, secrets): (Vec<Uuid>, Vec<&str>) =
+            gone.iter().map(|a| (a.session_id, &*a.push_secret)).unzip();
+        database::query(relay, DISCONNECTED, &[&ids, &secrets]).await?;
+    }
+    if all {
+        // Also with nobody here: it is how any relay finds the sessions of one that died.
+        let (sessions, _) = relay.hub.attached();
+        let (ids, secrets): (Vec<Uuid>, Vec<&str>) =
+            sessions.iter().map(|(id, s)| (*id, &**s)).unzip();
+        database::query(relay, CONFIRM, &[&ids, &secrets]).await?;
+    } else if !arrived.is_empty() {
+        let (ids, secrets): (Vec<Uuid>, Vec<&str>) = arrived
+            .iter()
+            .map(|a| (a.session_id, &*a.push_secret))
+            .unzip();
+        database::query(relay, CONFIRM, &[&ids, &secrets]).await?;
+    }
+    Ok(())
+}
+
+async fn confirm_receipts(relay: &Relay, receipts: &[Receipt]) -> Result<(), Failure> {
+    let sessions: Vec<Uuid> = receipts.iter().map(|r| r.0).collect();
+    let secrets: Vec<&str> = receipts.iter().map(|r| &*r.1).collect();
+    let messages: Vec<Uuid> = receipts.iter().map(|r| r.2).collect();
+    database::query(relay, RECEIPT, &[&sessions, &secrets, &messages])
+        .await
+        .map(drop)
+}
+
+/// Looks for refused keys every 500 ms.
+pub async fn watch_keys(relay: Arc<Relay>) {
+    let mut every = interval(RETRY);
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        every.tick().await;
+        if let Err(failure) = refuse(&relay).await {
+            tracing::debug!("refused keys: {failure}");
+        }
+    }
+}
+
+/// Ends what is open under keys that are no longer good.
+pub async fn refuse(relay: &Relay) -> Result<(), Failure> {
+    let keys: Vec<Uuid> = relay.hub.keys().into_iter().collect();
+    if !keys.is_empty() {
+        let rows = database::query(relay, REFUSED, &[&keys]).await?;
+        relay
+            .hub
+            .refuse(&rows.iter().map(|row| row.get(0)).collect::<HashSet<Uuid>>());
+    }
+    Ok(())
+}

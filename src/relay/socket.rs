@@ -1,0 +1,297 @@
+//! `GET /ws`: calls, waits and pushes over one connection.
+
+use super::calls::{self, Request};
+use super::frames::Frame;
+use super::outbox::{Outbox, outbox};
+use super::{Relay, arguments, body, frames, writer};
+use crate::error::{Error, Result};
+use futures_util::StreamExt;
+use hyper_tungstenite::HyperWebsocketStream;
+use serde_json::Map;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::{net::IpAddr, time::Duration};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::{Error as WsError, Message, protocol::WebSocketConfig};
+use uuid::Uuid;
+
+const AUTH: Duration = Duration::from_secs(10);
+const DEAD: Duration = Duration::from_secs(45);
+const DRAIN: Duration = Duration::from_secs(8);
+const IN_FLIGHT: usize = 64;
+
+/// Who is at the other end.
+pub struct Peer {
+    pub token: Option<String>,
+    /// the mesh of calls that name none
+    pub mesh: Option<String>,
+    pub address: IpAddr,
+}
+
+struct Client {
+    relay: Arc<Relay>,
+    peer: Peer,
+    number: u64,
+    outbox: Arc<Outbox>,
+    session: Mutex<Option<Uuid>>,
+    in_flight: Arc<Semaphore>,
+    /// ends the wait with that id
+    cancels: Mutex<HashMap<String, oneshot::Sender<()>>>,
+}
+
+/// Buffers small enough for thousands of idle sockets.
+pub fn config() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(4096)
+        .write_buffer_size(0)
+        .max_message_size(Some(body::LIMIT))
+        .max_frame_size(Some(body::LIMIT))
+}
+
+/// The id of the key a token stands for; the error of the sign-in otherwise.
+pub async fn sign_in(relay: &Arc<Relay>, token: &str, address: IpAddr) -> Result<Option<Uuid>> {
+    let request = Request {
+        token: Some(token.to_owned()),
+        mesh: None,
+        session: None,
+        function: "whoami".to_owned(),
+        arguments: "{}".to_owned(),
+    };
+    let answer = calls::start(relay, request, Map::new(), address, None).await;
+    if answer.status == 200 {
+        return Ok(answer.caller.and_then(|caller| caller.key_id));
+    }
+    let broken = |_| Error::internal("sign-in failed");
+    Err(serde_json::from_str(answer.body.get()).unwrap_or_else(broken))
+}
+
+/// Serves a socket until it ends. `key` is the one the header's token stands for; without it the first frame signs in.
+pub async fn run(
+    relay: Arc<Relay>,
+    stream: HyperWebsocketStream,
+    mut peer: Peer,
+    key: Option<Uuid>,
+) {
+    let (sink, mut stream) = stream.split();
+    let (outbox, queue) = outbox();
+    let writer = tokio::spawn(writer::run(sink, queue, outbox.clone()));
+    let key = match (&peer.token, key) {
+        (Some(_), key) => Ok(key),
+        (None, _) => match timeout(AUTH, first(&relay, &mut stream, &mut peer)).await {
+            Ok(key) => key,
+            Err(_) => Err(Error::new(401, "no auth frame within 10 seconds")),
+        },
+    };
+    match key {
+        Err(error) => outbox.end.end(error),
+        Ok(key) => {
+            let _held = key.map(|key| relay.hub.hold(&relay, key, outbox.end.clone()));
+            outbox.send(frames::welcome(&relay.schema.hash()));
+            let number = relay.hub.open(outbox.clone());
+            let client = Arc::new(Client {
+                relay: relay.clone(),
+                peer,
+                number,
+                outbox: outbox.clone(),
+                session: Mutex::default(),
+                in_flight: Arc::new(Semaphore::new(IN_FLIGHT)),
+                cancels: Mutex::default(),
+            });
+            let closed = read(&client, &mut stream).await;
+            relay.hub.close(number);
+            relay.report.notify_one();
+            // Waits end with their socket; what already writes goes on.
+            client
+                .cancels
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clear();
+            if closed {
+                return writer.abort();
+            }
+        }
+    }
+    let _ = writer.await;
+    // Closing with unread bytes would reset the connection and lose what was just written.
+    let _ = timeout(Duration::from_secs(1), async {
+        while let Some(Ok(_)) = stream.next().await {}
+    })
+    .await;
+}
+
+type Stream = futures_util::stream::SplitStream<HyperWebsocketStream>;
+
+async fn first(relay: &Arc<Relay>, stream: &mut Stream, peer: &mut Peer) -> Result<Option<Uuid>> {
+    loop {
+        let text = match stream.next().await {
+            Some(Ok(Message::Text(text))) => text,
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
+            _ => return Err(Error::new(401, "the first frame must be auth")),
+        };
+        return match frames::parse(&text) {
+            Ok(Frame::Auth { token }) => {
+                let key = sign_in(relay, &token, peer.address).await?;
+                peer.token = Some(token);
+                Ok(key)
+            }
+            Ok(_) => Err(Error::new(401, "the first frame must be auth")),
+            Err(refused) => Err(refused.1),
+        };
+    }
+}
+
+/// Reads until the client goes (true) or the socket is to end (false).
+async fn read(client: &Arc<Client>, stream: &mut Stream) -> bool {
+    loop {
+        let message = tokio::select! {
+            message = timeout(DEAD, stream.next()) => message,
+            _ = client.outbox.end.ended() => return false,
+            () = client.relay.drains() => {
+                // Answers first: a client that reads `ended` stops reading.
+                let all = client.in_flight.acquire_many(IN_FLIGHT as u32);
+                let _ = timeout(DRAIN, all).await;
+                client.outbox.end.end(Error::unavailable("the relay is going away"));
+                return false;
+            }
+        };
+        match message {
+            Ok(Some(Ok(Message::Text(text)))) => take(client, &text),
+            Ok(Some(Ok(Message::Binary(_)))) => {
+                refuse(
+                    client,
+                    "null",
+                    Error::new(400, "binary frames are not part of the protocol"),
+                );
+            }
+            Ok(Some(Ok(_))) => {}
+            Ok(Some(Err(WsError::Capacity(_)))) => {
+                client
+                    .outbox
+                    .end
+                    .end(Error::new(413, "the frame is larger than 1 MiB"));
+                return false;
+            }
+            Ok(Some(Err(WsError::Utf8(_)))) => {
+                client
+                    .outbox
+                    .end
+                    .end(Error::new(400, "the frame is not UTF-8"));
+                return false;
+            }
+            Ok(Some(Err(_)) | None) | Err(_) => return true,
+        }
+    }
+}
+
+fn take(client: &Arc<Client>, text: &str) {
+    match frames::parse(text) {
+        Ok(Frame::Call {
+            id,
+            function,
+            arguments,
+            mesh,
+        }) => {
+            if let Err(error) = call(client, &id, function, arguments, mesh) {
+                refuse(client, &id, error);
+            }
+        }
+        Ok(Frame::Cancel { id }) => {
+            let cancel = client
+                .cancels
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(&id);
+            if let Some(cancel) = cancel {
+                let _ = cancel.send(());
+            }
+        }
+        Ok(Frame::Receipt { ids }) => {
+            if client.relay.hub.receipt(client.number, &ids) > 0 {
+                client.relay.report.notify_one();
+            }
+        }
+        Ok(Frame::Auth { .. }) => {
+            refuse(
+                client,
+                "null",
+                Error::new(400, "this socket is signed in already"),
+            );
+        }
+        Err(refused) => refuse(client, &refused.0, refused.1),
+    }
+}
+
+fn refuse(client: &Client, id: &str, error: Error) {
+    client.outbox.send(frames::answer(id, &error.into()));
+}
+
+/// Starts a call, in the order of the frames, and leaves its answer to a task.
+fn call(
+    client: &Arc<Client>,
+    id: &str,
+    function: String,
+    text: String,
+    mesh: Option<String>,
+) -> Result<()> {
+    let Ok(place) = client.in_flight.clone().try_acquire_owned() else {
+        let mut error = Error::new(429, "64 calls of this socket are not answered yet");
+        error.data = Some(serde_json::json!({ "retry_after": 1 }));
+        return Err(error);
+    };
+    let memory = body::hold(&client.relay, text.len())?;
+    let named = arguments::parse(text.as_bytes())?;
+    let (sender, cancel) = oneshot::channel();
+    let mut cancels = client
+        .cancels
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    if cancels.contains_key(id) {
+        return Err(Error::new(400, "a call with this id is not answered yet"));
+    }
+    cancels.insert(id.to_owned(), sender);
+    drop(cancels);
+    let session = *client
+        .session
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    let request = Request {
+        token: client.peer.token.clone(),
+        mesh: mesh.or_else(|| client.peer.mesh.clone()),
+        session: session.map(|session| session.to_string()),
+        function,
+        arguments: text,
+    };
+    let pending = calls::start(
+        &client.relay,
+        request,
+        named,
+        client.peer.address,
+        Some(cancel),
+    );
+    let client = client.clone();
+    let id = id.to_owned();
+    tokio::spawn(async move {
+        let answer = pending.await;
+        if let Some(attach) = &answer.effects.attach {
+            let mut session = client
+                .session
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            *session = Some(attach.session_id);
+        }
+        client
+            .cancels
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&id);
+        client.outbox.send(frames::answer(&id, &answer));
+        if let Some(attach) = answer.effects.attach {
+            client.relay.hub.attach(client.number, attach);
+            client.relay.report.notify_one();
+            client.relay.sweep.notify_one();
+        }
+        drop((place, memory));
+    });
+    Ok(())
+}
