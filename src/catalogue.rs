@@ -1,0 +1,265 @@
+//! The catalogue of calls: what the database says of its own functions (docs/api.json).
+
+mod cache;
+mod openapi;
+
+use crate::error::{Error, Result};
+pub use openapi::{example, openapi};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+/// The protocol this binary speaks; a catalogue of another one is not used.
+pub const PROTOCOL: u32 = 1;
+
+/// All calls of a relay. Fields unknown here are ignored, missing ones take their defaults, so either side may be newer.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Catalogue {
+    pub protocol: u32,
+    pub functions: Vec<Function>,
+}
+
+/// One call: `POST /rpc/<name>`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Function {
+    pub name: String,
+    /// One imperative sentence.
+    pub summary: String,
+    pub description: String,
+    /// The least right that may call: anyone, ticket, invite, any, agent, manage or account.
+    pub who: String,
+    /// Whether it needs a mesh: an account key must say which.
+    pub mesh: bool,
+    /// core (listed), more (found by search) or never.
+    pub mcp: String,
+    pub read_only: bool,
+    pub cli: Option<Verb>,
+    /// Command lines.
+    pub examples: Vec<String>,
+    pub arguments: Vec<Argument>,
+    pub returns: Returns,
+}
+
+/// How a call is a command: `mesh member list`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Verb {
+    pub verb: Vec<String>,
+    pub aliases: Vec<Vec<String>>,
+    /// Argument names in order; `mesh` is the mesh to call in when the function has no such argument.
+    pub positional: Vec<String>,
+    /// What a table shows; empty shows all.
+    pub columns: Vec<String>,
+    /// Heading in `mesh --help`: start, messages, team or machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Argument {
+    pub name: String,
+    /// The type in the database: `text`, `uuid[]`, `mesh.awaited`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Plain JSON Schema of the value on the wire.
+    pub schema: Value,
+    pub required: bool,
+    pub default: Value,
+    pub description: String,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Returns {
+    /// set (an array), row (an object) or value.
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub schema: Value,
+    /// `{"name","type"}` of each column, the type as the database calls it: `text`, `mesh.chain`.
+    pub columns: Vec<Value>,
+}
+
+impl Catalogue {
+    /// The catalogue built into this binary.
+    pub fn embedded() -> Catalogue {
+        Catalogue::parse(include_str!("../docs/api.json"))
+            .expect("docs/api.json is a catalogue: a test reads it")
+    }
+
+    /// ME500 when `text` is no catalogue, ME409 when it is one of another protocol.
+    pub fn parse(text: &str) -> Result<Catalogue> {
+        let catalogue: Catalogue = serde_json::from_str(text)
+            .map_err(|e| Error::internal(format!("the catalogue cannot be read: {e}")))?;
+        match catalogue.protocol {
+            PROTOCOL => Ok(catalogue),
+            other => Err(Error::new(
+                409,
+                format!("the relay speaks protocol {other}, this mesh speaks {PROTOCOL}"),
+            )),
+        }
+    }
+
+    pub fn function(&self, name: &str) -> Option<&Function> {
+        self.functions.iter().find(|f| f.name == name)
+    }
+}
+
+impl Returns {
+    /// Names of the columns; one without a type may also be a bare name.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.columns
+            .iter()
+            .filter_map(|column| column.as_str().or_else(|| column.get("name")?.as_str()))
+    }
+
+    /// Type of the column `name`, if there is one and it says its type.
+    pub fn kind_of(&self, name: &str) -> Option<&str> {
+        self.columns
+            .iter()
+            .find(|column| column["name"] == name)?
+            .get("type")?
+            .as_str()
+    }
+}
+
+impl Argument {
+    /// Whether the client makes this value itself, so that no person or agent gives it.
+    pub fn is_client_made(&self) -> bool {
+        matches!(
+            self.kind.as_str(),
+            "mesh.signed" | "mesh.new_secret" | "mesh.seen"
+        )
+    }
+}
+
+/// Input schema of a function as an agent sees it: without the arguments its client makes.
+pub fn input_schema(function: &Function) -> Value {
+    object_schema(function.arguments.iter().filter(|a| !a.is_client_made()))
+}
+
+/// Input schema of a function as it is sent.
+pub fn wire_schema(function: &Function) -> Value {
+    object_schema(function.arguments.iter())
+}
+
+fn object_schema<'a>(arguments: impl Iterator<Item = &'a Argument>) -> Value {
+    let mut properties = Map::new();
+    let mut required = Vec::new();
+    for argument in arguments {
+        let mut schema = argument.schema.as_object().cloned().unwrap_or_default();
+        if !argument.description.is_empty() {
+            schema.insert("description".into(), json!(argument.description));
+        }
+        if !argument.default.is_null() {
+            schema.insert("default".into(), argument.default.clone());
+        }
+        if argument.required {
+            required.push(json!(argument.name));
+        }
+        properties.insert(argument.name.clone(), Value::Object(schema));
+    }
+    let mut schema =
+        json!({"type": "object", "properties": properties, "additionalProperties": false});
+    if !required.is_empty() {
+        schema["required"] = Value::Array(required);
+    }
+    schema
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every object inside `value` which is a schema, so no names of properties.
+    fn schemas<'a>(value: &'a Value, found: &mut Vec<&'a Map<String, Value>>) {
+        let Some(object) = value.as_object() else {
+            return;
+        };
+        found.push(object);
+        if let Some(properties) = object.get("properties").and_then(Value::as_object) {
+            properties.values().for_each(|p| schemas(p, found));
+        }
+        object
+            .get("items")
+            .into_iter()
+            .for_each(|i| schemas(i, found));
+    }
+
+    #[test]
+    fn the_embedded_catalogue_names_functions_and_arguments_once() {
+        let catalogue = Catalogue::embedded();
+        assert!(catalogue.function("send_message").is_some());
+        for (i, function) in catalogue.functions.iter().enumerate() {
+            assert!(
+                !function.summary.is_empty(),
+                "{} has no summary",
+                function.name
+            );
+            assert!(
+                catalogue.functions[..i]
+                    .iter()
+                    .all(|f| f.name != function.name),
+                "{} twice",
+                function.name
+            );
+            for argument in &function.arguments {
+                assert!(
+                    !argument.description.is_empty(),
+                    "{}.{}",
+                    function.name,
+                    argument.name
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn schemas_are_ones_every_client_understands() {
+        for function in &Catalogue::embedded().functions {
+            for schema in [input_schema(function), wire_schema(function)] {
+                let mut found = Vec::new();
+                schemas(&schema, &mut found);
+                for schema in found {
+                    for word in ["anyOf", "oneOf", "allOf", "$ref", "not"] {
+                        assert!(!schema.contains_key(word), "{} uses {word}", function.name);
+                    }
+                    assert!(
+                        schema.get("type").is_none_or(Value::is_string),
+                        "{}: {schema:?}",
+                        function.name
+                    );
+                }
+                assert_eq!(schema["additionalProperties"], json!(false));
+            }
+        }
+    }
+
+    #[test]
+    fn agents_do_not_see_what_the_client_makes() {
+        let catalogue = Catalogue::embedded();
+        let invite = catalogue.function("create_invite").unwrap();
+        assert!(input_schema(invite)["properties"].get("invite").is_none());
+        assert!(wire_schema(invite)["properties"].get("invite").is_some());
+    }
+
+    #[test]
+    fn a_newer_relay_may_say_more_and_an_older_one_less() {
+        let text = r#"{"protocol":1,"new":1,"functions":[{"name":"f","later":true,"cli":{"verb":["f"]}}]}"#;
+        let catalogue = Catalogue::parse(text).unwrap();
+        assert_eq!(
+            catalogue.function("f").unwrap().cli.as_ref().unwrap().verb,
+            ["f"]
+        );
+    }
+
+    #[test]
+    fn another_protocol_is_refused() {
+        assert_eq!(
+            Catalogue::parse(r#"{"protocol":2}"#).unwrap_err().code,
+            "ME409"
+        );
+        assert_eq!(Catalogue::parse("nope").unwrap_err().code, "ME500");
+    }
+}

@@ -1,0 +1,154 @@
+//! `mesh join`: become an agent of somebody's mesh with an invite.
+
+use super::{
+    globals::Globals,
+    login::{Place, ca_of, one, print_json, read_secret, relay_of},
+    text,
+};
+use crate::{
+    crypto::{Secret, Signer},
+    error::{Error, Result},
+    home::{Credential, Home},
+    keystore::{self, Held},
+    rpc::relay_url,
+};
+use serde_json::{Value, json};
+
+/// Join a mesh with an invite
+///
+/// Makes a key and an identity for the invited agent on this machine. No account is needed. Quote the URL: its end,
+/// the secret, is a comment to some shells. Joining again with the same invite changes nothing.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  mesh join 'https://mesh.example.org/join#mc_inv_…' --display-name Alice
+  mesh join mc_inv_… --relay https://mesh.example.org")]
+pub struct Args {
+    /// The join URL, or the invite itself; - reads it from stdin
+    #[arg(value_name = "url", allow_hyphen_values = true)]
+    pub url: Option<String>,
+    /// How people in the mesh see you
+    #[arg(long, value_name = "text")]
+    pub display_name: Option<String>,
+}
+
+pub async fn run(args: Args, globals: &Globals) -> Result<()> {
+    let home = Home::find(globals.home.as_deref())?;
+    let (named, secret) = match args.url.as_deref().and_then(split) {
+        Some((relay, secret)) => (Some(relay.to_owned()), Some(secret.to_owned())),
+        None => (None, args.url.clone()),
+    };
+    let relay = match (&globals.relay, named) {
+        (None, Some(relay)) => relay_url(&relay)?,
+        _ => relay_of(globals, &home.config()?)?,
+    };
+    let invite = read_secret(secret, "Invite: ")?;
+    if !invite.is_invite() {
+        return Err(Error::new(400, "that is a key, not an invite").hint("mesh login"));
+    }
+    let place = Place {
+        home: &home,
+        relay: &relay,
+        ca: ca_of(globals)?.or(home.config()?.ca),
+    };
+    let (credential, already) = join(&place, &invite, args.display_name.as_deref()).await?;
+    if let Some(ca) = ca_of(globals)? {
+        home.update(|config| config.ca = Some(ca))?;
+    }
+    report(&credential, already, globals);
+    Ok(())
+}
+
+/// Redeems the invite, or finds that this machine has done so. The new key is stored before it is sent, so a crash or
+/// a lost answer loses nothing. True when there was nothing to do.
+async fn join(
+    place: &Place<'_>,
+    invite: &Secret,
+    display_name: Option<&str>,
+) -> Result<(Credential, bool)> {
+    let id = format!("join-{}", invite.prefix());
+    let stored = Held::load(place.home, &id).await?;
+    if let Some(stored) = &stored
+        && let Some(who) = place.whoami_if_known(&stored.key).await?
+    {
+        let entered = place.home.config()?.credentials.iter().any(|c| c.id == id);
+        return Ok((place.enter(id, &who).await?, entered));
+    }
+    let held = stored
+        .clone()
+        .filter(|held| held.identity.is_some())
+        .unwrap_or_else(|| Held {
+            key: Secret::generate("mc_"),
+            identity: Some(Signer::generate()),
+        });
+    held.store(place.home, &id).await?;
+    let mut arguments = one("identity_key", held.signer().public_key().into());
+    arguments.insert("secret".into(), held.key.registration());
+    if let Some(name) = display_name {
+        arguments.insert("display_name".into(), name.into());
+    }
+    let certificate =
+        invite
+            .signer()
+            .sign_call("redeem_invite", &Value::Object(arguments.clone()), None);
+    arguments.insert("certificate".into(), certificate);
+    if let Err(error) = place
+        .client(Some(invite))?
+        .call("redeem_invite", &arguments)
+        .await
+    {
+        if stored.is_none() && (400..500).contains(&error.status()) {
+            keystore::delete(place.home, &id).await?;
+        }
+        return Err(error);
+    }
+    let who = place.whoami(&held.key).await?;
+    Ok((place.enter(id, &who).await?, false))
+}
+
+fn report(credential: &Credential, already: bool, globals: &Globals) {
+    let part = |text: &Option<String>| text.clone().unwrap_or_default();
+    let (agent, mesh, owner) = (
+        part(&credential.agent),
+        part(&credential.mesh),
+        part(&credential.owner),
+    );
+    let next = format!("mesh run {agent}");
+    if globals.json {
+        let answer = json!({"agent": agent, "mesh": mesh, "mesh_id": credential.mesh_id, "owner": owner,
+            "relay": credential.relay, "already": already, "next": next});
+        return print_json(&answer);
+    }
+    let verb = if already { "You had joined" } else { "Joined" };
+    println!(
+        "{verb} {} of {} as {}.",
+        text::clean(&mesh),
+        text::clean(&owner),
+        text::clean(&agent)
+    );
+    println!("Next: {next}");
+}
+
+/// The relay and the secret of a join URL.
+fn split(url: &str) -> Option<(&str, &str)> {
+    let (page, secret) = url.trim().split_once('#')?;
+    let page = page.trim_end_matches('/');
+    Some((page.strip_suffix("/join").unwrap_or(page), secret))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::split;
+
+    #[test]
+    fn join_urls_come_apart() {
+        assert_eq!(
+            split("https://h:1/join#mc_inv_0"),
+            Some(("https://h:1", "mc_inv_0"))
+        );
+        assert_eq!(
+            split(" https://h/mesh/join/#mc_inv_0\n"),
+            Some(("https://h/mesh", "mc_inv_0\n".trim()))
+        );
+        assert_eq!(split("mc_inv_0"), None);
+    }
+}

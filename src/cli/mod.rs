@@ -1,0 +1,264 @@
+//! The command line: parse, run, print, exit.
+
+mod call;
+pub mod catalogues;
+mod completions;
+pub mod context;
+mod doctor;
+mod down;
+pub mod globals;
+mod go;
+mod help;
+mod join;
+pub mod login;
+mod logout;
+mod mcp;
+mod migrate;
+mod output;
+mod psql;
+mod reference;
+mod relay;
+mod run;
+mod setup;
+mod signup;
+mod status;
+mod text;
+mod token;
+mod up;
+mod values;
+mod verbs;
+mod workspace;
+
+use crate::{
+    catalogue::Catalogue,
+    error::{Error, Result},
+    home::Home,
+    rpc,
+};
+use clap::{ArgMatches, Args as _, Command, FromArgMatches as _, error::ErrorKind};
+use globals::Globals;
+use std::{ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode};
+
+/// The commands that touch this machine, by the heading they have in `mesh --help`. Each is a module with
+/// `Args` and `async fn run(args: Args, globals: &Globals) -> Result<()>`.
+macro_rules! local_verbs {
+    ($($heading:ident: $($module:ident)+;)+) => {
+        fn add_local(command: Command) -> Command {
+            command$($(.subcommand(
+                $module::Args::augment_args(Command::new(stringify!($module))).hide(help::Group::$heading.is_hidden())
+            ))+)+
+        }
+
+        fn local_group(name: &str) -> Option<help::Group> {
+            match name {
+                $($(stringify!($module) => Some(help::Group::$heading),)+)+
+                _ => None,
+            }
+        }
+
+        async fn run_local(name: &str, matches: &ArgMatches, globals: &Globals) -> Option<Result<()>> {
+            Some(match name {
+                $($(stringify!($module) => match $module::Args::from_arg_matches(matches) {
+                    Ok(args) => $module::run(args, globals).await,
+                    Err(e) => Err(Error::usage(e.to_string())),
+                },)+)+
+                _ => return None,
+            })
+        }
+    };
+}
+
+local_verbs! {
+    Start: up go join login signup;
+    Machine: setup run status doctor token logout mcp down relay migrate psql completions;
+    Hidden: reference;
+}
+
+/// Runs `mesh` as the process was called. Exit codes: 0 done, 1 refused, 2 usage, 3 unavailable, 70 bug.
+pub fn main() -> ExitCode {
+    stop_quietly_without_a_reader();
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(e) => return fail(&e.into(), false),
+    };
+    let code = runtime.block_on(run(std::env::args_os().collect()));
+    // A read of stdin may still block one of its threads.
+    runtime.shutdown_background();
+    code
+}
+
+/// The whole command, as of the catalogue this machine last saw of its relay.
+pub fn command_of(globals: &Globals) -> Result<Command> {
+    let home = Home::find(globals.home.as_deref())?;
+    let relay = relay(&home, globals.relay.clone());
+    Ok(command(&Catalogue::current(&home, &relay), false))
+}
+
+async fn run(mut words: Vec<OsString>) -> ExitCode {
+    if words.len() < 2 {
+        words.push("--help".into());
+    }
+    let before = Before::parsing(&words);
+    let home = match Home::find(before.home.as_deref()) {
+        Ok(home) => home,
+        Err(e) => return fail(&e, before.json),
+    };
+    let relay = relay(&home, before.relay.clone());
+    let mut catalogue = Catalogue::current(&home, &relay);
+    let mut parsed = command(&catalogue, before.mesh).try_get_matches_from(&words);
+    if parsed
+        .as_ref()
+        .is_err_and(|e| may_be_newer_than_we(e.kind()))
+        && let Some(newer) = catalogues::now(&home, &relay, before.ca.clone()).await
+    {
+        catalogue = newer;
+        parsed = command(&catalogue, before.mesh).try_get_matches_from(&words);
+    }
+    let outcome = match parsed {
+        Ok(matches) => dispatch(&catalogue, &matches).await,
+        Err(e) if before.json && e.use_stderr() => Err(usage(&e)),
+        Err(e) => {
+            let _ = e.print();
+            return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
+        }
+    };
+    outcome.map_or_else(|e| fail(&e, before.json), |()| ExitCode::SUCCESS)
+}
+
+async fn dispatch(catalogue: &Catalogue, matches: &ArgMatches) -> Result<()> {
+    let globals = Globals::from_arg_matches(matches).map_err(|e| usage(&e))?;
+    let Some((name, inner)) = matches.subcommand() else {
+        return Err(Error::usage("which command?").hint("mesh --help"));
+    };
+    if let Some(outcome) = run_local(name, inner, &globals).await {
+        return outcome;
+    }
+    let (path, inner) = match inner.subcommand() {
+        Some((second, inner)) => (vec![name, second], inner),
+        None => (vec![name], inner),
+    };
+    match verbs::function(catalogue, &path) {
+        Some(function) => call::run(function, inner, &globals).await,
+        None => Err(Error::usage(format!("no command {}", path.join(" "))).hint("mesh --help")),
+    }
+}
+
+fn command(catalogue: &Catalogue, mesh_given: bool) -> Command {
+    let command = Globals::augment_args(Command::new("mesh")).mut_args(|arg| {
+        arg.help_heading("Options of every command")
+            .hide_env_values(true)
+    });
+    help::group(
+        verbs::add(add_local(command), catalogue, mesh_given),
+        catalogue,
+    )
+}
+
+/// What must be known before the command line can be parsed, because it decides which commands there are.
+#[derive(Default)]
+struct Before {
+    relay: Option<String>,
+    home: Option<PathBuf>,
+    ca: Option<PathBuf>,
+    mesh: bool,
+    json: bool,
+}
+
+impl Before {
+    fn parsing(words: &[OsString]) -> Before {
+        let mut before = Before::default();
+        let mut words = words.iter().skip(1).map(|word| word.to_string_lossy());
+        while let Some(word) = words.next() {
+            let (name, value) = word
+                .split_once('=')
+                .map_or((&*word, None), |(name, value)| {
+                    (name, Some(value.to_owned()))
+                });
+            match name {
+                "--" => break,
+                "--json" => before.json = true,
+                "--relay" => before.relay = value.or_else(|| words.next().map(Into::into)),
+                "--home" => {
+                    before.home = value
+                        .or_else(|| words.next().map(Into::into))
+                        .map(PathBuf::from)
+                }
+                "--ca" => {
+                    before.ca = value
+                        .or_else(|| words.next().map(Into::into))
+                        .map(PathBuf::from)
+                }
+                "--mesh" => {
+                    before.mesh = true;
+                    value.or_else(|| words.next().map(Into::into));
+                }
+                _ => {}
+            }
+        }
+        before.relay = before.relay.or_else(|| std::env::var("MESH_RELAY").ok());
+        before.ca = before
+            .ca
+            .or_else(|| std::env::var_os("MESH_CA").map(PathBuf::from));
+        before
+    }
+}
+
+/// The relay whose commands are shown: the one given, else that of the workspace this is called in, of the configuration,
+/// of the only credentials. What a call then uses is for its credential to say; this one costs no keychain.
+fn relay(home: &Home, given: Option<String>) -> String {
+    let config = home.config().unwrap_or_default();
+    let here = std::env::current_dir().unwrap_or_default();
+    let workspace = context::workspace(&config, &here).map(|w| w.relay.clone());
+    let mut relays: Vec<String> = config.credentials.into_iter().map(|c| c.relay).collect();
+    relays.dedup();
+    let only = relays.pop().filter(|_| relays.is_empty());
+    given
+        .and_then(|url| rpc::relay_url(&url).ok())
+        .or(workspace)
+        .or(config.relay)
+        .or(only)
+        .unwrap_or_else(|| context::DEFAULT_RELAY.to_owned())
+}
+
+/// Whether a relay newer than the catalogue kept here could know what this command line says.
+fn may_be_newer_than_we(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument
+    )
+}
+
+fn usage(e: &clap::Error) -> Error {
+    let text = e.render().to_string();
+    let message = text.split("\n\n").next().unwrap_or_default();
+    Error::usage(message.trim().trim_start_matches("error: ").to_owned()).hint("mesh --help")
+}
+
+fn fail(error: &Error, as_json: bool) -> ExitCode {
+    output::error(error, as_json);
+    ExitCode::from(error.exit_code())
+}
+
+/// `mesh … | head`: a print that finds nobody reading ends the process and is no panic; one that fails otherwise is an
+/// error. The signal SIGPIPE stays ignored, because a socket whose other end is gone must not end a relay.
+fn stop_quietly_without_a_reader() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let said = panic.payload_as_str().unwrap_or_default();
+        if !said.starts_with("failed printing to") {
+            return report(panic);
+        }
+        // EPIPE, and the two words Windows has for it.
+        if ["(os error 32)", "(os error 109)", "(os error 232)"]
+            .iter()
+            .any(|code| said.contains(code))
+        {
+            std::process::exit(0);
+        }
+        let _ = writeln!(std::io::stderr(), "error: {said}");
+        std::process::exit(70);
+    }));
+}

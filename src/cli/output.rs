@@ -1,0 +1,256 @@
+//! What people see: tables, aligned fields, errors.
+
+#[cfg(test)]
+mod tests;
+
+use super::text::{clean, clean_line, json, relative};
+use crate::{catalogue::Function, error::Error};
+use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
+use serde_json::{Map, Value};
+use std::io::IsTerminal;
+use time::OffsetDateTime;
+
+/// Prints the result of a call of `function` to stdout; see [`value`].
+pub fn result(function: &Function, result: &Value, as_json: bool) {
+    let columns = function.cli.as_ref().map_or(&[][..], |cli| &cli.columns);
+    if as_json {
+        return value(result, columns, true);
+    }
+    value(&without_secrets(function, result), columns, false);
+}
+
+/// `result` with every `mesh.secret` column left out: a terminal keeps what it showed.
+fn without_secrets(function: &Function, result: &Value) -> Value {
+    let kept = |row: &Value| match row {
+        Value::Object(fields) => {
+            let is_secret = |name: &str| function.returns.kind_of(name) == Some("mesh.secret");
+            fields
+                .iter()
+                .filter(|(name, _)| !is_secret(name))
+                .map(|(n, v)| (n.clone(), v.clone()))
+                .collect()
+        }
+        other => other.clone(),
+    };
+    match result {
+        Value::Array(rows) => rows.iter().map(kept).collect(),
+        other => kept(other),
+    }
+}
+
+/// Prints `value` to stdout: as JSON when `as_json`, else for people, with these `columns` of its tables (all when empty)
+/// and its `next` last.
+pub fn value(value: &Value, columns: &[String], as_json: bool) {
+    if as_json {
+        return println!("{}", json(value, std::io::stdout().is_terminal()));
+    }
+    let text = render(value, columns, Look::of_stdout());
+    if text.is_empty() {
+        eprintln!("nothing here");
+    } else {
+        println!("{text}");
+    }
+}
+
+/// Prints an error to stderr: one line of JSON when `as_json`, else the message, what was meant and the command to run next.
+pub fn error(error: &Error, as_json: bool) {
+    if as_json {
+        let value = serde_json::to_value(error).unwrap_or(Value::Null);
+        return eprintln!("{}", json(&value, false));
+    }
+    eprint!("{}", error_text(error, has_colour(&std::io::stderr())));
+}
+
+/// Whether `stream` takes colours: a terminal, and neither NO_COLOR nor TERM=dumb.
+pub fn has_colour(stream: &impl IsTerminal) -> bool {
+    let is_set = |name| std::env::var_os(name).is_some_and(|v: std::ffi::OsString| !v.is_empty());
+    stream.is_terminal()
+        && !is_set("NO_COLOR")
+        && std::env::var_os("TERM").is_none_or(|t| t != "dumb")
+}
+
+#[derive(Clone, Copy)]
+struct Look {
+    /// Columns of the terminal; `None` does not wrap.
+    width: Option<u16>,
+    colour: bool,
+    now: OffsetDateTime,
+}
+
+impl Look {
+    fn of_stdout() -> Look {
+        Look {
+            width: Table::new().width(),
+            colour: has_colour(&std::io::stdout()),
+            now: OffsetDateTime::now_utc(),
+        }
+    }
+}
+
+fn render(value: &Value, columns: &[String], look: Look) -> String {
+    match value {
+        Value::Array(rows) => table(rows, columns, look),
+        Value::Object(fields) => object(fields, columns, look),
+        Value::Null => String::new(),
+        other => cell("", other, look),
+    }
+}
+
+/// Fields as aligned lines, then every list of objects in it as a table, then `next`.
+fn object(fields: &Map<String, Value>, columns: &[String], look: Look) -> String {
+    let is_list = |value: &Value| {
+        value
+            .as_array()
+            .is_some_and(|rows| rows.iter().any(Value::is_object))
+    };
+    let is_empty = |value: &Value| value.is_null() || value.as_array().is_some_and(Vec::is_empty);
+    let chosen = columns.iter().any(|c| fields.contains_key(c));
+    let shown: Vec<_> = fields
+        .iter()
+        .filter(|(name, value)| *name != "next" && !is_empty(value) && !is_list(value))
+        .filter(|(name, _)| !chosen || columns.contains(name))
+        .collect();
+    let width = shown
+        .iter()
+        .map(|(name, _)| clean_line(name).chars().count())
+        .max()
+        .unwrap_or(0);
+    let mut parts = Vec::new();
+    let mut lines = Vec::new();
+    for (name, value) in shown {
+        let label = format!("{:width$}", clean_line(name));
+        let text = cell(name, value, look).replace('\n', &format!("\n{}", " ".repeat(width + 2)));
+        lines.push(format!("{}  {text}", paint("1", &label, look.colour)));
+    }
+    if !lines.is_empty() {
+        parts.push(lines.join("\n"));
+    }
+    for rows in fields
+        .values()
+        .filter(|value| is_list(value))
+        .filter_map(Value::as_array)
+    {
+        parts.push(table(rows, columns, look));
+    }
+    if let Some(next) = fields.get("next").and_then(Value::as_str) {
+        parts.push(format!(
+            "{} {}",
+            paint("1;32", "next:", look.colour),
+            clean(next)
+        ));
+    }
+    parts.join("\n")
+}
+
+/// A table of the `columns` that occur in the rows; of all fields that are no lists or objects when none does.
+fn table(rows: &[Value], columns: &[String], look: Look) -> String {
+    let Some(first) = rows.first() else {
+        return String::new();
+    };
+    if !first.is_object() {
+        return rows
+            .iter()
+            .map(|row| cell("", row, look))
+            .collect::<Vec<_>>()
+            .join("\n");
+    }
+    let occurs = |column: &&String| rows.iter().any(|row| row.get(column.as_str()).is_some());
+    let mut names: Vec<String> = columns.iter().filter(occurs).cloned().collect();
+    if names.is_empty() {
+        let fields = first.as_object().into_iter().flatten();
+        names = fields
+            .filter(|(_, v)| !v.is_array() && !v.is_object())
+            .map(|(name, _)| name.clone())
+            .collect();
+    }
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .force_no_tty();
+    if let Some(width) = look.width {
+        table.set_width(width);
+    }
+    if look.colour {
+        table.enforce_styling();
+    }
+    table.set_header(names.iter().map(|name| {
+        let title = clean_line(name.strip_suffix("_at").unwrap_or(name)).replace('_', " ");
+        Cell::new(title).add_attribute(Attribute::Bold)
+    }));
+    for row in rows {
+        table.add_row(
+            names
+                .iter()
+                .map(|name| cell(name, row.get(name).unwrap_or(&Value::Null), look)),
+        );
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table.trim_fmt()
+}
+
+fn cell(name: &str, value: &Value, look: Look) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::Bool(true) => "yes".into(),
+        Value::Bool(false) => "no".into(),
+        Value::String(text) => {
+            let time = name
+                .ends_with("_at")
+                .then(|| relative(text, look.now))
+                .flatten();
+            time.unwrap_or_else(|| clean(text))
+        }
+        Value::Array(items) if items.iter().all(|i| i.is_string() || i.is_number()) => items
+            .iter()
+            .map(|i| clean_line(&cell("", i, look)))
+            .collect::<Vec<_>>()
+            .join(", "),
+        other => json(other, false),
+    }
+}
+
+fn error_text(error: &Error, colour: bool) -> String {
+    let mut text = format!(
+        "{} {}\n",
+        paint("1;31", "error:", colour),
+        clean(&error.message)
+    );
+    let data = |key: &str| error.data.as_ref().and_then(|data| data.get(key));
+    let candidates: Vec<String> = data("candidates")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(clean_line)
+        .collect();
+    if !candidates.is_empty() {
+        text += &format!("did you mean {}?\n", candidates.join(", "));
+    }
+    if let Some(seconds) = data("retry_after").and_then(Value::as_f64) {
+        text += &format!("try again in {} s\n", seconds.ceil());
+    }
+    if !error.hint.is_empty() {
+        let verb = if error.hint.starts_with('-') {
+            "add"
+        } else {
+            "run"
+        };
+        text += &format!(
+            "{} {verb} {}\n",
+            paint("1;36", "hint:", colour),
+            clean_line(&error.hint)
+        );
+    }
+    text
+}
+
+fn paint(code: &str, text: &str, colour: bool) -> String {
+    if colour {
+        format!("\u{1b}[{code}m{text}\u{1b}[0m")
+    } else {
+        text.to_owned()
+    }
+}

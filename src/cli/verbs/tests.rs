@@ -1,0 +1,198 @@
+use super::*;
+use crate::catalogue::Verb;
+use clap::error::ErrorKind;
+use serde_json::{Map, Value, json};
+
+fn built(catalogue: &Catalogue, mesh_given: bool) -> Command {
+    let base = Command::new("mesh")
+        .arg(Arg::new("agent").long("agent").global(true))
+        .arg(Arg::new("mesh").long("mesh").global(true))
+        .subcommand(Command::new("login"));
+    add(base, catalogue, mesh_given)
+}
+
+/// Function, arguments and mesh of a command line.
+type Parsed = (String, Map<String, Value>, Option<String>);
+
+fn parse(line: &str) -> std::result::Result<Parsed, ErrorKind> {
+    let catalogue = Catalogue::embedded();
+    let words: Vec<&str> = line.split(' ').collect();
+    let matches = built(&catalogue, words.contains(&"--mesh"))
+        .try_get_matches_from(&words)
+        .map_err(|e| e.kind())?;
+    let (first, mut inner) = matches.subcommand().unwrap();
+    let mut path = vec![first];
+    if let Some((second, below)) = inner.subcommand() {
+        path.push(second);
+        inner = below;
+    }
+    let function = function(&catalogue, &path).unwrap();
+    let (arguments, mesh) = values::read(function, inner, "from stdin\n".as_bytes()).unwrap();
+    Ok((function.name.clone(), arguments, mesh))
+}
+
+#[test]
+fn every_function_with_a_verb_is_a_command_clap_accepts() {
+    let catalogue = Catalogue::embedded();
+    built(&catalogue, false).debug_assert();
+    built(&catalogue, true).debug_assert();
+    for function in &catalogue.functions {
+        let Some(cli) = &function.cli else { continue };
+        let mut command = &built(&catalogue, false);
+        for word in &cli.verb {
+            command = command
+                .find_subcommand(word)
+                .unwrap_or_else(|| panic!("{word} of {}", function.name));
+        }
+    }
+}
+
+#[test]
+fn words_become_arguments_by_their_types() {
+    let (name, arguments, _) = parse(r#"mesh send ui hello --data {"a":1}"#).unwrap();
+    assert_eq!(
+        (name.as_str(), Value::Object(arguments)),
+        (
+            "send_message",
+            json!({"to": "ui", "message": "hello", "data": {"a": 1}})
+        )
+    );
+    let (_, arguments, mesh) = parse("mesh invite proj ui --days 3").unwrap();
+    assert_eq!(
+        (Value::Object(arguments), mesh.as_deref()),
+        (json!({"agent": "ui", "days": 3}), Some("proj"))
+    );
+    let (_, arguments, _) = parse("mesh ack a,b c").unwrap();
+    assert_eq!(
+        Value::Object(arguments),
+        json!({"message_ids": ["a", "b", "c"]})
+    );
+    let (_, arguments, _) = parse("mesh inbox --peek").unwrap();
+    assert_eq!(Value::Object(arguments), json!({"peek": true}));
+    assert_eq!(parse("mesh inbox").unwrap().1.len(), 0);
+}
+
+#[test]
+fn a_dash_reads_the_last_text_from_stdin() {
+    assert_eq!(
+        parse("mesh send ui -").unwrap().1["message"],
+        "from stdin\n"
+    );
+    assert_eq!(parse("mesh send - hello").unwrap().1["to"], "-");
+}
+
+#[test]
+fn the_mesh_is_a_positional_unless_an_option_names_it() {
+    assert_eq!(
+        parse("mesh --mesh proj invite ui").unwrap().1["agent"],
+        "ui"
+    );
+    assert_eq!(
+        parse("mesh invite ui").unwrap_err(),
+        ErrorKind::MissingRequiredArgument
+    );
+    assert_eq!(
+        parse("mesh member revoke").unwrap_err(),
+        ErrorKind::MissingRequiredArgument
+    );
+    assert_eq!(parse("mesh board").unwrap().2, None);
+    assert_eq!(
+        parse("mesh member list proj").unwrap().2.as_deref(),
+        Some("proj")
+    );
+}
+
+#[test]
+fn wrong_words_are_refused() {
+    assert_eq!(
+        parse("mesh sned ui hello").unwrap_err(),
+        ErrorKind::InvalidSubcommand
+    );
+    assert_eq!(
+        parse("mesh wait --timeout 56").unwrap_err(),
+        ErrorKind::ValueValidation
+    );
+    assert_eq!(
+        parse("mesh invite p ui --days x").unwrap_err(),
+        ErrorKind::ValueValidation
+    );
+    assert_eq!(
+        parse("mesh send ui hello --data {").unwrap_err(),
+        ErrorKind::ValueValidation
+    );
+    assert_eq!(
+        parse("mesh invite p ui --certificate x").unwrap_err(),
+        ErrorKind::UnknownArgument
+    );
+}
+
+#[test]
+fn aliases_call_the_same_function() {
+    for line in ["mesh projects", "mesh list", "mesh ls"] {
+        assert_eq!(parse(line).unwrap().0, "list_meshes");
+    }
+}
+
+#[test]
+fn no_catalogue_breaks_the_command_line() {
+    let function = |name: &str, verb: &[&str], positional: &[&str], arguments: Value| Function {
+        name: name.into(),
+        summary: "\u{1b}[2J{x}".into(),
+        cli: Some(Verb {
+            verb: verb.iter().map(|w| w.to_string()).collect(),
+            positional: positional.iter().map(|w| w.to_string()).collect(),
+            ..Verb::default()
+        }),
+        arguments: serde_json::from_value(arguments).unwrap(),
+        ..Function::default()
+    };
+    let catalogue = Catalogue {
+        functions: vec![
+            function("taken", &["login"], &[], json!([])),
+            function("helpful", &["help"], &[], json!([])),
+            function("odd", &["--odd", "x\u{1b}"], &[], json!([])),
+            function("empty", &[], &[], json!([])),
+            function("deep", &["a", "b", "c"], &[], json!([])),
+            function(
+                "both",
+                &["both"],
+                &["x", "y"],
+                json!([{"name": "x"}, {"name": "y", "required": true}]),
+            ),
+            function(
+                "below",
+                &["both", "deeper"],
+                &["gone"],
+                json!([{"name": "agent", "schema": {"type": "boolean"}}, {"name": "--x y"}]),
+            ),
+            function("twice", &["both"], &[], json!([])),
+            function(
+                "flag",
+                &["flag"],
+                &[],
+                json!([
+                    {"name": "on", "schema": {"type": "boolean"}, "default": true},
+                    {"name": "off", "schema": {"type": "boolean"}, "default": false},
+                    {"name": "mesh", "schema": {"type": "array"}},
+                ]),
+            ),
+        ],
+        ..Catalogue::default()
+    };
+    let command = built(&catalogue, false);
+    command.clone().debug_assert();
+    let mut names: Vec<_> = command.get_subcommands().map(Command::get_name).collect();
+    names.sort();
+    assert_eq!(names, ["both", "flag", "login"]);
+    let matches = command
+        .try_get_matches_from(["mesh", "both", "deeper", "--with-agent", "--agent", "x"])
+        .unwrap();
+    assert_eq!(matches.get_one::<String>("agent").unwrap(), "x");
+    let matches = built(&catalogue, false)
+        .try_get_matches_from(["mesh", "flag", "--no-on", "--off"])
+        .unwrap();
+    let flag = catalogue.function("flag").unwrap();
+    let (arguments, _) =
+        values::read(flag, matches.subcommand().unwrap().1, std::io::empty()).unwrap();
+    assert_eq!(Value::Object(arguments), json!({"on": false, "off": true}));
+}
