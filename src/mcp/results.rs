@@ -1,0 +1,67 @@
+//! What goes beside a call and what comes of it: arguments and results as the model sees them.
+
+use crate::{catalogue::Function, error::Error};
+use rmcp::model::{CallToolResult, ContentBlock};
+use serde_json::{Map, Value, json};
+
+pub fn is_awaited(function: &Function) -> bool {
+    function
+        .arguments
+        .iter()
+        .any(|argument| argument.kind == "mesh.awaited")
+}
+
+/// What the session uses to say which answers arrived is nothing for the model.
+pub fn without_claim(function: &Function, mut result: Value) -> Value {
+    if let Some(object) = result.as_object_mut()
+        && function
+            .arguments
+            .iter()
+            .any(|argument| argument.kind == "mesh.seen")
+    {
+        object.shift_remove("claim");
+    }
+    result
+}
+
+/// With an idempotency key, where the function takes one, so that the call can be made again when the relay goes away
+/// in the middle of it.
+pub fn with_key(function: &Function, mut arguments: Map<String, Value>) -> Map<String, Value> {
+    let takes_one = function
+        .arguments
+        .iter()
+        .any(|argument| argument.name == "key" && !argument.required);
+    if takes_one && arguments.get("key").is_none_or(Value::is_null) {
+        arguments.insert("key".into(), uuid::Uuid::new_v4().to_string().into());
+    }
+    arguments
+}
+
+/// The result as compact JSON, then the notes. Some editors show the model only `structuredContent` when there is one, so
+/// the notes are in it as well.
+pub fn success(value: Value, notes: Vec<String>) -> CallToolResult {
+    let mut content = vec![ContentBlock::text(value.to_string())];
+    content.extend(notes.iter().map(ContentBlock::text));
+    let mut result = CallToolResult::success(content);
+    if let Value::Object(mut object) = value {
+        if !notes.is_empty() {
+            object
+                .entry("note")
+                .or_insert_with(|| json!(notes.join("\n")));
+        }
+        result.structured_content = Some(Value::Object(object));
+    }
+    result
+}
+
+/// The error object as text: a result the model reads, not a protocol error the editor hides.
+pub fn failure(error: &Error, note: Option<String>) -> CallToolResult {
+    let text = serde_json::to_string(error).unwrap_or_else(|_| error.to_string());
+    CallToolResult::error(
+        [Some(text), note]
+            .into_iter()
+            .flatten()
+            .map(ContentBlock::text)
+            .collect(),
+    )
+}
