@@ -1,0 +1,173 @@
+//! An editor's side of `mesh mcp`: JSON-RPC, one line each, over the pipes of a child.
+
+use serde_json::{Value, json};
+use std::{
+    io::{BufRead, BufReader, Write},
+    path::Path,
+    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
+    sync::mpsc::{Receiver, channel},
+    thread,
+    time::{Duration, Instant},
+};
+
+pub struct Editor {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: Receiver<Value>,
+    last: u64,
+    /// Notifications that came so far.
+    pub notices: Vec<Value>,
+}
+
+impl Editor {
+    /// Starts `mesh` with its files in `home`, and in that folder.
+    pub fn start(home: &Path, arguments: &[&str]) -> Editor {
+        Editor::in_folder(home, home, arguments)
+    }
+
+    /// Starts `mesh` in `folder`.
+    pub fn in_folder(folder: &Path, home: &Path, arguments: &[&str]) -> Editor {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mesh"));
+        for name in [
+            "MESH_KEY",
+            "MESH_KEY_FILE",
+            "MESH_MESH",
+            "MESH_AGENT",
+            "MESH_RELAY",
+        ] {
+            command.env_remove(name);
+        }
+        command
+            .arg("--home")
+            .arg(home)
+            .args(arguments)
+            .current_dir(folder);
+        Editor::run(command)
+    }
+
+    /// Starts `mesh` on a machine.
+    pub fn on(machine: &super::Machine, arguments: &[&str]) -> Editor {
+        let mut command = machine.command();
+        command.args(arguments);
+        Editor::run(command)
+    }
+
+    /// The tools as the server lists them.
+    pub fn tools(&mut self) -> Vec<Value> {
+        let answer = self.request("tools/list", json!({}));
+        answer["result"]["tools"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// Starts `command`, every line of whose output must be JSON.
+    pub fn run(mut command: Command) -> Editor {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (sender, output) = channel();
+        thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let message = serde_json::from_str(&line)
+                    .unwrap_or_else(|_| panic!("no JSON on stdout: {line}"));
+                if sender.send(message).is_err() {
+                    return;
+                }
+            }
+        });
+        Editor {
+            input: child.stdin.take(),
+            child,
+            output,
+            last: 0,
+            notices: Vec::new(),
+        }
+    }
+
+    pub fn write(&mut self, line: &str) {
+        writeln!(self.input.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    pub fn initialize(&mut self, client: &str, version: &str) -> Value {
+        let hello = json!({"protocolVersion": version, "capabilities": {}, "clientInfo": {"name": client, "version": "1"}});
+        let answer = self.request("initialize", hello);
+        self.write(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}).to_string());
+        answer["result"].clone()
+    }
+
+    /// Sends a request and returns its id.
+    pub fn send(&mut self, method: &str, params: Value) -> u64 {
+        self.last += 1;
+        let request =
+            json!({"jsonrpc": "2.0", "id": self.last, "method": method, "params": params});
+        self.write(&request.to_string());
+        self.last
+    }
+
+    pub fn request(&mut self, method: &str, params: Value) -> Value {
+        let id = self.send(method, params);
+        self.answer(id, Duration::from_secs(70))
+    }
+
+    /// The answer to request `id`; notifications before it are kept.
+    pub fn answer(&mut self, id: u64, patience: Duration) -> Value {
+        let until = Instant::now() + patience;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let message = self.output.recv_timeout(left).expect("an answer in time");
+            if message["id"] == id {
+                return message;
+            }
+            self.notices.push(message);
+        }
+    }
+
+    /// Waits for a notification of `method`, also one that came before.
+    pub fn notice(&mut self, method: &str, patience: Duration) -> Option<Value> {
+        let until = Instant::now() + patience;
+        loop {
+            if let Some(at) = self
+                .notices
+                .iter()
+                .position(|notice| notice["method"] == method)
+            {
+                return Some(self.notices.remove(at));
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            self.notices.push(self.output.recv_timeout(left).ok()?);
+        }
+    }
+
+    /// The result of a tool: what its first text says, and all of it.
+    pub fn call(&mut self, tool: &str, arguments: Value) -> (Value, Value) {
+        let answer = self.request("tools/call", json!({"name": tool, "arguments": arguments}));
+        let text = answer["result"]["content"][0]["text"]
+            .as_str()
+            .unwrap_or("null");
+        (
+            serde_json::from_str(text).unwrap_or(Value::Null),
+            answer["result"].clone(),
+        )
+    }
+
+    /// Closes the pipes and waits for the end.
+    pub fn hang_up(&mut self) -> ExitStatus {
+        self.input.take();
+        self.child.wait().unwrap()
+    }
+
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Editor {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

@@ -1,0 +1,98 @@
+//! A database for one test.
+
+use super::MESH;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A migrated database; dropped with the value.
+pub struct Database {
+    pub name: String,
+}
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// The scratch server's URL for this database and role.
+fn url(name: &str, role: &str) -> String {
+    let base = std::env::var("MESH_TEST_DATABASE")
+        .expect("run the tests by `make check` or `tests/postgres cargo test`");
+    base.replacen("/postgres?", &format!("/{name}?"), 1)
+        .replacen("user=postgres", &format!("user={role}"), 1)
+}
+
+/// Runs SQL as the superuser; the first column of the last row, as text.
+fn psql(name: &str, sql: &str) -> String {
+    let output = Command::new("psql")
+        .args([
+            "-XAtq",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-d",
+            &url(name, "postgres"),
+            "-c",
+            sql,
+        ])
+        .output()
+        .expect("psql starts");
+    assert!(
+        output.status.success(),
+        "{sql}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout)
+        .expect("text")
+        .trim()
+        .to_owned()
+}
+
+impl Database {
+    /// An empty one.
+    pub fn empty() -> Database {
+        let name = format!(
+            "t{}_{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
+        psql("postgres", &format!("create database {name}"));
+        Database { name }
+    }
+
+    /// One that `mesh migrate` has prepared.
+    pub fn new() -> Database {
+        let database = Database::empty();
+        let output = database.migrate(&[]);
+        assert!(
+            output.status.success(),
+            "mesh migrate: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        database
+    }
+
+    pub fn migrate(&self, args: &[&str]) -> std::process::Output {
+        Command::new(MESH)
+            .args(["migrate", "--database-url", &self.url("postgres")])
+            .args(args)
+            .output()
+            .expect("mesh starts")
+    }
+
+    pub fn url(&self, role: &str) -> String {
+        url(&self.name, role)
+    }
+
+    /// The one value of a query, as the superuser.
+    pub fn value(&self, sql: &str) -> String {
+        psql(&self.name, sql)
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            psql(
+                "postgres",
+                &format!("drop database {} with (force)", self.name),
+            );
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! A relay in a process of its own, so that it can be killed.
+
+use super::{MESH, eventually};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+
+/// A running relay; killed with the value.
+pub struct Relay {
+    pub port: u16,
+    database_url: String,
+    args: Vec<String>,
+    child: Option<Child>,
+}
+
+impl Relay {
+    /// Starts a relay that logs in to `database_url` and waits until it serves.
+    pub fn start(database_url: &str) -> Relay {
+        Relay::start_with(database_url, &[])
+    }
+
+    /// The same with further arguments of `mesh relay`.
+    pub fn start_with(database_url: &str, args: &[&str]) -> Relay {
+        let port = TcpListener::bind("127.0.0.1:0")
+            .expect("a free port")
+            .local_addr()
+            .expect("an address")
+            .port();
+        let mut relay = Relay {
+            port,
+            database_url: database_url.to_owned(),
+            args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+            child: None,
+        };
+        relay.restart();
+        relay
+    }
+
+    /// Starts it again on the same port, after `kill`.
+    pub fn restart(&mut self) {
+        let child = Command::new(MESH)
+            .args([
+                "relay",
+                "--listen",
+                &format!("127.0.0.1:{}", self.port),
+                "--database-url",
+                &self.database_url,
+            ])
+            .args(&self.args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("mesh starts");
+        self.child = Some(child);
+        eventually("the relay serves", || self.health() == 200);
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("the relay runs");
+            child.wait().expect("the relay ends");
+        }
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("the relay runs").id()
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// The status of /health; 0 when nobody answers.
+    pub fn health(&self) -> u16 {
+        self.request("GET /health HTTP/1.1\r\nhost: relay\r\nconnection: close\r\n\r\n")
+            .map_or(0, |answer| status(&answer))
+    }
+
+    /// Sends these very bytes and reads until the relay closes.
+    pub fn request(&self, bytes: impl AsRef<[u8]>) -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_read_timeout(Some(std::time::Duration::from_secs(20)))?;
+        stream.write_all(bytes.as_ref())?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    }
+
+    /// POST /rpc/<function> with this body and bearer: the status and the JSON body.
+    pub fn post(
+        &self,
+        function: &str,
+        token: Option<&str>,
+        body: &str,
+    ) -> (u16, serde_json::Value) {
+        let bearer = token
+            .map(|token| format!("authorization: Bearer {token}\r\n"))
+            .unwrap_or_default();
+        let answer = self
+            .request(format!(
+                "POST /rpc/{function} HTTP/1.1\r\nhost: relay\r\nconnection: close\r\n{bearer}content-length: {}\r\n\r\n{body}",
+                body.len()
+            ))
+            .expect("the relay answers");
+        let json = answer
+            .split_once("\r\n\r\n")
+            .map(|(_, body)| body)
+            .unwrap_or_default();
+        (
+            status(&answer),
+            serde_json::from_str(json).unwrap_or_else(|e| panic!("{function}: {e}: {answer}")),
+        )
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The status in an HTTP answer.
+pub fn status(answer: &str) -> u16 {
+    answer
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok())
+        .unwrap_or(0)
+}
