@@ -55,5 +55,5 @@ from pg_catalog.pg_proc p, lateral (select obj_description(p.oid, 'pg_proc') as 
 where p.pronamespace = 'mesh'::regnamespace and p.prokind = 'f' and has_function_privilege('mesh_agent', p.oid, 'execute');
 create unique index callable_name on mesh_lib.callable (name);
 alter materialized view mesh_lib.callable owner to mesh_owner;
-grant select on mesh_lib.callable to mesh_agent, mesh_definer, mesh_admin;
+grant select on mesh_lib.callable to mesh_agent, mesh_definer, mesh_admin, mesh_relay;
 analyze mesh_lib.callable;
