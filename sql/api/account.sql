@@ -115,8 +115,7 @@ begin
     perform mesh_lib.fail(409, 'this account owns meshes: delete or transfer them first', 'mesh projects',
       jsonb_build_object('meshes', array(select m.name from mesh_data.mesh m where m.owner_account_id = _me.account_id order by m.name)));
   end if;
-  update mesh_data.key k set revoked_at = mesh_lib.now()
-  from mesh_data.member b where b.account_id = _me.account_id and k.member_id = b.member_id and k.revoked_at is null;
+  perform mesh_lib.end_member(b.member_id) from mesh_data.member b where b.account_id = _me.account_id and b.revoked_at is null;
   delete from mesh_data.account a where a.account_id = _me.account_id;
   perform mesh_lib.ping();
 end

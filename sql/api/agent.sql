@@ -21,7 +21,7 @@ begin
   end if;
   insert into mesh_data.agent (mesh_id, member_id, name, role, launch_prompt)
   values (mesh_lib.my_mesh(), mesh_lib.owner_member(), create_agent.agent,
-    mesh_lib.checked_text(create_agent.role, 'the role', 200), mesh_lib.checked_text(create_agent.launch_prompt, 'the launch prompt', 20000))
+    mesh_lib.checked_text(create_agent.role, 'the role', 200), mesh_lib.checked_text(create_agent.launch_prompt, 'the launch prompt', 20000, true))
   on conflict do nothing returning agent_id, agent.role into _agent_id, create_agent.role;
   if not found then
     perform mesh_lib.fail(409, format('there is an agent %L already', create_agent.agent), 'mesh peers');
@@ -53,7 +53,7 @@ begin
   set name = coalesce(mesh_lib.checked_name(edit_agent.name, 'an agent'), a.name),
     role = case when edit_agent.role is null then a.role else mesh_lib.checked_text(edit_agent.role, 'the role', 200) end,
     launch_prompt = case when edit_agent.launch_prompt is null then a.launch_prompt
-      else mesh_lib.checked_text(edit_agent.launch_prompt, 'the launch prompt', 20000) end
+      else mesh_lib.checked_text(edit_agent.launch_prompt, 'the launch prompt', 20000, true) end
   where a.agent_id = _agent.agent_id
   returning a.name, a.role, a.launch_prompt into edit_agent.changed, edit_agent.role, edit_agent.launch_prompt;
   perform mesh_lib.record(mesh_lib.my_mesh(), 'agent_edited', jsonb_build_object('agent', edit_agent.changed));

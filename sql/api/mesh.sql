@@ -128,6 +128,8 @@ begin
   if delete_mesh.confirm <> delete_mesh.deleted then
     perform mesh_lib.fail(400, 'to delete a mesh and all its messages, give its name', format('mesh mesh delete %s %1$s', delete_mesh.deleted));
   end if;
+  -- Presence has no foreign key, which would cost every confirmation a look-up.
+  delete from mesh_data.presence p where p.mesh_id = (select mesh_lib.my_mesh());
   delete from mesh_data.mesh m where m.mesh_id = (select mesh_lib.my_mesh());
   perform mesh_lib.ping();
 end
@@ -162,10 +164,14 @@ begin
   update mesh_data.member b set kind = 'guest' where b.mesh_id = _me.mesh_id and b.kind = 'owner';
   update mesh_data.key k set manage = false from mesh_data.member b
   where b.mesh_id = _me.mesh_id and b.account_id = _me.account_id and k.member_id = b.member_id;
-  delete from mesh_data.member b where b.mesh_id = _me.mesh_id and b.account_id = _to.account_id
-    and not exists (select from mesh_data.agent a where a.member_id = b.member_id);
-  insert into mesh_data.member (mesh_id, account_id, kind, display_name)
-  values (_me.mesh_id, _to.account_id, 'owner', coalesce(_to.display_name, _to.name));
+  update mesh_data.agent a set role = null where a.agent_id = _me.agent_id and a.kind = 'person' and a.role = 'owner';
+  -- Whoever was a member stays the same member, and the same person.
+  update mesh_data.member b set kind = 'owner'
+  where b.mesh_id = _me.mesh_id and b.account_id = _to.account_id and b.revoked_at is null;
+  if not found then
+    insert into mesh_data.member (mesh_id, account_id, kind, display_name)
+    values (_me.mesh_id, _to.account_id, 'owner', coalesce(_to.display_name, _to.name));
+  end if;
   transfer_mesh.owner := _to.name;
   perform mesh_lib.new_person(_me.mesh_id, _to.account_id);
   perform mesh_lib.record(_me.mesh_id, 'mesh_transferred', jsonb_build_object('to', _to.name));

@@ -1,10 +1,10 @@
 -- The log of what happened in a mesh, and the ping that wakes relays.
 
--- Append to the log of a mesh.
+-- Append to the log of a mesh. An agent of another mesh, as which an account may be acting, is not named in it.
 create function mesh_lib.record(mesh_id uuid, kind text, detail jsonb default '{}') returns void
 language sql volatile set search_path = '' as $$
   insert into mesh_data.event (event_id, mesh_id, kind, agent_id, detail, happened_at)
-  values (mesh_lib.new_id(), record.mesh_id, record.kind, mesh_lib.my_agent(), record.detail, mesh_lib.now())
+  values (mesh_lib.new_id(), record.mesh_id, record.kind, case when record.mesh_id = mesh_lib.my_mesh() then mesh_lib.my_agent() end, record.detail, mesh_lib.now())
 $$;
 
 -- Tell the relays that something changed. Nothing but the fact: a ping may be forged or lost, and harms nobody.

@@ -35,12 +35,19 @@ language sql stable security definer set search_path = '' as $$ select max(c.sch
 alter function mesh_lib.schema_version() owner to mesh_definer;
 grant execute on function mesh_lib.schema_version() to mesh_agent;
 
--- The person agent of a mesh's owner; another agent of that name makes it `name-2`, `name-3` and so on.
+-- The person agent of a mesh's owner: the one there is, or a new one; another agent of that name makes it `name-2`,
+-- `name-3` and so on.
 create function mesh_lib.new_person(mesh_id uuid, account_id uuid) returns void
 language plpgsql volatile set search_path = '' as $$
 declare
   _agent_id uuid;
 begin
+  update mesh_data.agent a set role = coalesce(a.role, 'owner') from mesh_data.member b
+  where b.mesh_id = new_person.mesh_id and b.account_id = new_person.account_id and b.kind = 'owner' and b.revoked_at is null
+    and a.member_id = b.member_id and a.kind = 'person' and a.removed_at is null;
+  if found then
+    return;
+  end if;
   insert into mesh_data.agent (mesh_id, member_id, name, kind, role, identity_key)
   select new_person.mesh_id, b.member_id, mesh_lib.free_name(new_person.mesh_id, c.name), 'person', 'owner', c.identity_key
   from mesh_data.account c

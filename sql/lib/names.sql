@@ -14,8 +14,9 @@ begin
 end
 $$;
 
--- Free text for people: no control or bidirectional-formatting characters, trimmed, null when empty, or ME400.
-create function mesh_lib.checked_text(value text, what text, longest integer) returns text
+-- Free text for people: no control or bidirectional-formatting characters, trimmed, null when empty, or ME400. It is one
+-- line, because a second one would be a forged row of somebody's table, unless `lines` says that nobody lists it.
+create function mesh_lib.checked_text(value text, what text, longest integer, lines boolean default false) returns text
 language plpgsql immutable set search_path = '' as $$
 declare
   _value constant text := nullif(btrim(checked_text.value), '');
@@ -24,6 +25,8 @@ begin
     perform mesh_lib.fail(413, format('%s is too long: at most %s characters', checked_text.what, checked_text.longest), '');
   elsif _value ~ U&'[\0001-\0008\000B-\001F\007F-\009F\061C\200E\200F\2028-\202E\2066-\2069]' then
     perform mesh_lib.fail(400, format('%s holds control or direction characters', checked_text.what), '');
+  elsif _value ~ '[\t\n]' and not checked_text.lines then
+    perform mesh_lib.fail(400, format('%s is one line, without tabs', checked_text.what), '');
   end if;
   return _value;
 end

@@ -8,7 +8,7 @@ declare
 begin
   if check_signer.expected is null or decode(check_signer.signed ->> 'signer', 'hex') <> check_signer.expected then
     perform mesh_lib.fail(403, 'this must be signed by ' || check_signer.whose, '');
-  elsif abs(extract(epoch from clock_timestamp() - _signed_at)) > 300 then
+  elsif abs(extract(epoch from mesh_lib.now() - _signed_at)) > 300 then
     perform mesh_lib.fail(400, format('this was signed at %s, more than 5 minutes from the server''s clock: is your clock right?', _signed_at), 'mesh doctor');
   end if;
 end

@@ -1,0 +1,96 @@
+-- Who may call what: every call, by everybody. A call missing here fails the first test.
+begin;
+\ir helpers.psql
+select no_plan();
+select t.world();
+select t.send('alice', '*', 'to all');
+select t.send('backend', 'alice', 'to the owner');
+select t.attempt('mesh_admin', 'select mesh.allow_signup(true)');
+
+create table t.right (function text primary key, alice int, commander int, backend int, designer int, carol int, ticket int, invite int, nobody int);
+insert into t.right values
+  -- call              owner  manager  agent  guest  member  ticket  invite  nobody
+  ('ack_messages',       200,     200,   200,   200,    200,    403,    403,    401),
+  ('check_messages',     200,     200,   200,   200,    200,    403,    403,    401),
+  ('close_session',      200,     200,   200,   200,    200,    403,    403,    401),
+  ('create_agent',       200,     200,   403,   403,    403,    403,    403,    401),
+  ('create_agent_key',   200,     403,   403,   403,    403,    403,    403,    401),
+  ('create_invite',      200,     403,   403,   403,    403,    403,    403,    401),
+  ('create_mesh',        200,     403,   403,   403,    200,    403,    403,    401),
+  ('delete_account',     409,     403,   403,   403,    200,    403,    403,    401),
+  ('delete_mesh',        200,     403,   403,   403,    403,    403,    403,    401),
+  ('edit_agent',         200,     200,   403,   403,    403,    403,    403,    401),
+  ('leave_mesh',         409,     409,   409,   200,    200,    403,    403,    401),
+  ('list_agents',        200,     200,   200,   200,    200,    403,    403,    401),
+  ('list_invites',       200,     403,   403,   403,    200,    403,    403,    401),
+  ('list_keys',          200,     403,   403,   403,    200,    403,    403,    401),
+  ('list_members',       200,     200,   200,   200,    200,    403,    403,    401),
+  ('list_meshes',        200,     200,   200,   200,    200,    200,    200,    401),
+  ('list_peers',         200,     200,   200,   200,    200,    403,    403,    401),
+  ('mesh_info',          200,     200,   200,   200,    200,    403,    403,    401),
+  ('message_status',     200,     200,   200,   200,    200,    403,    403,    401),
+  ('open_session',       403,     200,   200,   200,    403,    403,    403,    401),
+  ('redeem_invite',      403,     403,   403,   403,    403,    403,    200,    401),
+  ('redeem_ticket',      403,     403,   403,   403,    403,    200,    403,    401),
+  ('remove_agent',       200,     200,   403,   403,    403,    403,    403,    401),
+  ('rename_mesh',        200,     403,   403,   403,    403,    403,    403,    401),
+  ('revoke_invite',      200,     403,   403,   403,    404,    403,    403,    401),
+  ('revoke_key',         200,     403,   403,   403,    404,    403,    403,    401),
+  ('revoke_member',      200,     403,   403,   403,    403,    403,    403,    401),
+  ('send_message',       200,     200,   200,   200,    200,    403,    403,    401),
+  ('set_status',         200,     200,   200,   200,    200,    403,    403,    401),
+  ('set_summary',        200,     200,   200,   200,    200,    403,    403,    401),
+  ('signup',             200,     200,   200,   200,    200,    200,    200,    200),
+  ('transfer_mesh',      200,     403,   403,   403,    403,    403,    403,    401),
+  ('wait',               200,     200,   200,   200,    200,    403,    403,    401),
+  ('whoami',             200,     200,   200,   200,    200,    200,    200,    401);
+
+select set_eq('select name from mesh_lib.callable', 'select function from t.right', 'every call is in the table of rights');
+
+select case when e.status::integer = 200
+  then is(t.tried(w.who, r.function, w.mesh) ->> 'status', '200', w.what || ' may call ' || r.function)
+  else t.is_refusal(t.tried(w.who, r.function, w.mesh), e.status::integer, w.what || ' is refused ' || r.function) end
+from t.right r, jsonb_each_text(to_jsonb(r) - 'function') e (who, status)
+join (values ('alice', 'alice', 'alice/proj', 'the owner'), ('commander', 'commander', 'proj', 'a managing agent'), ('backend', 'backend', null, 'a plain agent'),
+    ('designer', 'designer', null, 'a guest'), ('carol', 'carol', 'alice/proj', 'a member with an account'), ('ticket', 'dave''s ticket', null, 'a ticket'),
+    ('invite', 'the open invite', null, 'an invite'), ('nobody', null, null, 'nobody')) w (key, who, mesh, what) on w.key = e.who
+order by r.function, w.what;
+
+-- The mesh does not exist for those who are not in it, whatever they call.
+select t.is_refusal(t.tried(w.who, r.function, w.mesh), 404, w.what || ' does not find the mesh with ' || r.function)
+from t.right r, (values ('bob', 'alice/proj', 'the owner of another mesh'), ('bob', 'proj', 'the owner of another mesh, by its bare name'),
+  ('scout', 'alice/proj', 'an agent of another mesh'), ('visitor', 'proj', 'a guest of another mesh')) w (who, mesh, what)
+order by r.function, w.what;
+select t.is_refusal(t.tried(w.who, r.function, (select m.mesh_id::text from mesh_data.mesh m where m.name = 'proj')), 404, w.who || ' does not find it by its id with ' || r.function)
+from t.right r, unnest(array['bob', 'visitor']) w (who) order by r.function, w.who;
+select is(t.call('bob', 'mesh_info', '{}', 'alice/proj') #>> '{answer,message}', replace(t.call('bob', 'mesh_info', '{}', 'alice/nothing') #>> '{answer,message}', 'nothing', 'proj'),
+  'a mesh one is not in and a mesh that is not there get the same answer');
+
+-- In their own mesh, things of ours do not exist either.
+select t.is_refusal(t.tried(w.who, f.function, null, coalesce(f.arguments, t.fitting('commander', f.function))), 404, w.who || ' does not find what is ours with ' || f.function)
+from (values ('bob'), ('scout')) w (who), (values ('ack_messages', null::jsonb), ('message_status', null), ('edit_agent', null), ('remove_agent', null),
+  ('send_message', '{"to": "designer", "message": "x"}'::jsonb), ('revoke_invite', null), ('revoke_key', null), ('revoke_member', null)) f (function, arguments)
+where not (w.who = 'scout' and f.function like 'revoke%');
+select t.is_refusal(t.tried('bob', 'revoke_member', null, jsonb_build_object('member', (select member_id from mesh_data.member where display_name = 'Designer'))), 404, 'nor a member by its id');
+select is(t.call('visitor', 'list_agents') -> 'answer' @> '[{"agent": "designer"}]', false, 'a guest of another mesh lists its own agents');
+select is((select count(*) from jsonb_array_elements(t.does('visitor', 'list_meshes'))), 1::bigint, 'a guest sees one mesh');
+select is(t.does('visitor', 'list_meshes') #>> '{0,mesh}', 'other', 'its own');
+select is(t.does('dave''s ticket', 'list_meshes') || t.does('the open invite', 'list_meshes'), '[]', 'a ticket and an invite see none');
+select is(t.does('carol', 'list_invites', '{}', 'alice/proj'), '[]', 'a member sees no invites');
+select is((select count(*) from jsonb_array_elements(t.does('carol', 'list_keys')) k where k ->> 'kind' = 'agent'), 0::bigint, 'a member sees no keys but its own');
+
+-- Keys that are no good
+select t.refuses('a revoked key is refused ' || r.function, 401, 'gone', r.function, '{}') from t.right r order by 1;
+select t.refuses('an unknown key is refused ' || r.function, 401, 'mallory', r.function, '{}') from t.right r order by 1;
+select is(t.call('gone', 'whoami') #>> '{answer,message}', 'this key was revoked', 'a revoked key is told so');
+select is(t.call('mallory', 'whoami') #>> '{answer,message}', 'this key is not known here', 'an unknown key is told so');
+select is(t.call('mallory', 'whoami') -> 'caller', 'null', 'no caller is named when sign-in failed');
+select t.is_refusal(t.raw('', 'whoami', '{}', null, null), 401, 'an empty bearer is no bearer');
+select t.is_refusal(t.raw(t.secret('alice') ->> 'verifier', 'whoami', '{}', null, null), 401, 'the stored verifier is no bearer');
+
+-- With signup closed nobody makes an account
+select t.attempt('mesh_admin', 'select mesh.allow_signup(false)');
+select t.is_refusal(t.tried(w, 'signup', null), 403, 'signup is closed to ' || coalesce(w, 'nobody')) from unnest(array[null, 'alice', 'commander', 'dave''s ticket']) w;
+
+select finish();
+rollback;
