@@ -100,4 +100,3 @@ alter function mesh_lib.refused_keys(uuid[]) owner to mesh_definer;
 alter function mesh_lib.health() owner to mesh_definer;
 grant execute on function mesh_lib.mail(uuid[], text[], integer), mesh_lib.receipt(uuid[], text[], uuid[]), mesh_lib.confirm(uuid[], text[]),
   mesh_lib.disconnected(uuid[], text[]), mesh_lib.refused_keys(uuid[]), mesh_lib.health() to mesh_relay;
-grant execute on function mesh_lib.health() to mesh_admin;
