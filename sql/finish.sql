@@ -28,10 +28,12 @@ begin
   end loop;
 end
 $$;
+grant execute on function mesh_lib.send_messages(text[], text[], text[], text[], uuid),
+  mesh_lib.ack_many(text[], text[], text[], text[], uuid) to mesh_agent;
 grant execute on function mesh_lib.me(), mesh_lib.my_meshes(), mesh_lib.owned_meshes(), mesh_lib.managed_meshes() to mesh_agent;
 
 create materialized view mesh_lib.callable as
-select p.proname::text as name,
+select p.proname::text as name, mesh_lib.front(c.comment, 'set') as set_function,
   -- A set is an array, a row an object (null when all of it is null), and one lone column an object too.
   case
     when p.proretset then 'coalesce(json_agg(to_json(f)) filter (where f is distinct from null), ''[]'')'
@@ -44,6 +46,7 @@ select p.proname::text as name,
   coalesce((
     select jsonb_agg(jsonb_build_object('name', a.name, 'type', a.type, 'required', a.required, 'json_type',
       case
+        when a.type = 'mesh.addresses' then 'any'
         when coalesce(mesh_lib.json_schema(a.type_id) ->> 'type', 'any') = 'integer' then 'number'
         else coalesce(mesh_lib.json_schema(a.type_id) ->> 'type', 'any')
       end) order by a.ordinal)

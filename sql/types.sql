@@ -26,3 +26,6 @@ comment on domain mesh.public_key is 'An ed25519 public key, 64 lower-case hex d
 
 create domain mesh.name as text constraint name_is_1_to_63_characters check (length(value) between 1 and 63);
 comment on domain mesh.name is 'A name: 1 to 63 of a-z 0-9 . _ -, beginning with a letter or digit; upper case is folded; not only hex of 8 or more digits, not "all".';
+
+create domain mesh.addresses as jsonb constraint addresses_are_a_text_or_a_list check (jsonb_typeof(value) in ('string', 'array'));
+comment on domain mesh.addresses is 'One or several addresses: a text with commas between them, or a JSON array of texts.';

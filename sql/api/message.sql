@@ -17,68 +17,42 @@ create policy idempotency_select on mesh_data.idempotency for select to mesh_age
 create policy idempotency_insert on mesh_data.idempotency for insert to mesh_agent
   with check (sender_agent_id = (select mesh_lib.my_agent()));
 
-create function mesh.send_message("to" text, message text, key text default null, reply_to uuid default null, data jsonb default null,
-  out message_id uuid, out duplicate boolean, out recipients json)
-language plpgsql volatile set search_path = '' as $$
+-- A definer, as all that delivers. The dispatch takes the set form; this one is for other functions.
+create function mesh.send_message("to" mesh.addresses, message text, priority text default 'next', key text default null, reply_to uuid default null,
+  expires_in integer default null, data jsonb default null, out message_id uuid, out duplicate boolean, out recipients json)
+language plpgsql volatile security definer set search_path = '' as $$
 declare
-  _hash constant bytea := sha256(convert_to(json_build_array(lower(send_message."to"), send_message.message, send_message.reply_to, send_message.data)::text, 'UTF8'));
-  _earlier mesh_data.idempotency;
-  _recipients uuid[];
+  _answer record;
 begin
-  send_message.message_id := mesh_lib.new_id();
-  send_message.duplicate := false;
-  -- A repeated send is answered before anything about it is judged again.
-  if send_message.key is not null then
-    if length(send_message.key) not between 1 and 200 then
-      perform mesh_lib.fail(400, 'a key has 1 to 200 characters', '');
-    end if;
-    insert into mesh_data.idempotency (sender_agent_id, key, body_hash, message_id)
-    values (mesh_lib.my_agent(), send_message.key, _hash, send_message.message_id) on conflict do nothing;
-    if not found then
-      select i.* into _earlier from mesh_data.idempotency i where i.sender_agent_id = (select mesh_lib.my_agent()) and i.key = send_message.key;
-      if _earlier.body_hash <> _hash then
-        perform mesh_lib.fail(409, 'this key was used for another message', '', jsonb_build_object('message_id', _earlier.message_id));
-      end if;
-      send_message.message_id := _earlier.message_id;
-      send_message.duplicate := true;
-    end if;
+  select p.* into _answer from mesh_lib.post(array[row(1, mesh_lib.me(), mesh_lib.addresses(send_message."to"), send_message.message, send_message.data,
+    send_message.key, send_message.reply_to, mesh_lib.priority(send_message.priority),
+    mesh_lib.now() + make_interval(secs => send_message.expires_in), mesh_lib.new_id(), false, null)::mesh_lib.letter], null) p;
+  if _answer.status <> 200 then
+    perform mesh_lib.fail(_answer.status, _answer.answer ->> 'message', _answer.answer ->> 'hint', (_answer.answer -> 'data')::jsonb);
   end if;
-
-  if not send_message.duplicate then
-    if octet_length(send_message.message) not between 1 and 65536 then
-      perform mesh_lib.fail(case when send_message.message = '' then 400 else 413 end, 'a message has 1 to 65,536 bytes', '');
-    elsif octet_length(send_message.data::text) > 65536 then
-      perform mesh_lib.fail(413, 'the data of a message has at most 65,536 bytes', '');
-    elsif send_message."to" = '*' then
-      _recipients := array(select a.agent_id from mesh_data.agent a
-        where a.mesh_id = (select mesh_lib.my_mesh()) and a.removed_at is null and a.agent_id <> (select mesh_lib.my_agent()));
-    else
-      _recipients := array[(mesh_lib.agent_named(send_message."to")).agent_id];
-      if _recipients[1] = mesh_lib.my_agent() then
-        perform mesh_lib.fail(400, 'that is you: a message goes to somebody else', 'mesh peers');
-      end if;
-    end if;
-    perform mesh_lib.deliver(send_message.message_id, send_message."to", send_message.message, send_message.data, send_message.reply_to, _recipients);
-  end if;
-
-  select coalesce(json_agg(r order by r.agent), '[]') into send_message.recipients
-  from mesh.message_status(send_message.message_id) r;
+  send_message.message_id := (_answer.answer ->> 'message_id')::uuid;
+  send_message.duplicate := (_answer.answer ->> 'duplicate')::boolean;
+  send_message.recipients := _answer.answer -> 'recipients';
 end
 $$;
+alter function mesh.send_message(mesh.addresses, text, text, text, uuid, integer, jsonb) owner to mesh_definer;
 comment on function mesh.send_message is $$---
 cli: send <to> <message>
 who: agent
 mcp: core
+set: send_messages
 ---
-Send a message to an agent, or with * to everybody else in the mesh. It is stored when this answers, and waits for those who are offline.
-to: the agent's name, or * for everybody else.
+Send a message to agents, or with * to everybody else in the mesh. It is stored when this answers, and waits for those who are offline.
+to: an agent's name, several with commas between them, or * for everybody else.
 message: the text, 1 to 65,536 bytes.
+priority: now (shown at once), next (when the recipient is not working) or low (when it is idle or asks); default next.
+expires_in: seconds after which nobody needs it any more; default never.
 key: a word of yours for this message, 1 to 200 characters; sending again with it sends nothing twice. Default none.
 reply_to: the id of the message this answers; default none.
 data: JSON for programs beside the text, up to 65,536 bytes; default none.
 example: mesh send designer "the header is done"
 example: mesh send '*' "build is green again"$$;
-grant execute on function mesh.send_message(text, text, text, uuid, jsonb) to mesh_agent;
+grant execute on function mesh.send_message(mesh.addresses, text, text, text, uuid, integer, jsonb) to mesh_agent;
 
 create function mesh.check_messages("limit" integer default 20, peek boolean default false, seen mesh.seen default null,
   out messages json, out unread bigint, out claim uuid, out pending boolean)
@@ -89,11 +63,10 @@ begin
   end if;
   check_messages.pending := false;
   if check_messages.peek then
-    select coalesce(json_agg(mesh_lib.frame(m, a.name) order by d.position), '[]') into check_messages.messages
-    from (select d.message_id, d.agent_id, d.position from mesh_data.delivery d
-      where d.agent_id = (select mesh_lib.my_agent()) and d.state in ('queued', 'delivered') order by d.position limit check_messages."limit") d
-    join mesh_data.message m on m.message_id = d.message_id
-    join mesh_data.agent a on a.agent_id = d.agent_id;
+    select coalesce(json_agg(mesh_lib.frame(m) order by d.priority, d.position), '[]') into check_messages.messages
+    from (select d.message_id, d.priority, d.position from mesh_data.delivery d
+      where d.agent_id = (select mesh_lib.my_agent()) and d.state in ('queued', 'delivered') order by d.priority, d.position limit check_messages."limit") d
+    join mesh_data.message m on m.message_id = d.message_id;
   else
     perform mesh_lib.settle(check_messages.seen);
     check_messages.claim := gen_random_uuid();
@@ -149,36 +122,18 @@ seen: the claim of the last answer that arrived; the client fills it in.
 example: mesh wait --timeout 30$$;
 grant execute on function mesh.wait(mesh.awaited, mesh.seen) to mesh_agent;
 
+-- The dispatch takes the set form, mesh_lib.ack_many; nothing else acknowledges by id.
 create function mesh.ack_messages(message_ids uuid[], out acknowledged bigint, out already bigint)
 language plpgsql volatile set search_path = '' as $$
-declare
-  _mine bigint;
 begin
-  if cardinality(ack_messages.message_ids) not between 1 and 1000 then
-    perform mesh_lib.fail(400, 'acknowledge 1 to 1,000 messages at a time', '');
-  end if;
-  select count(*) into _mine from mesh_data.delivery d
-  where d.agent_id = (select mesh_lib.my_agent()) and d.message_id = any (ack_messages.message_ids);
-  if _mine < (select count(distinct i) from unnest(ack_messages.message_ids) i) then
-    perform mesh_lib.fail(404, 'some of these messages are not in your inbox', 'mesh inbox', jsonb_build_object('message_ids', array(
-      select i from unnest(ack_messages.message_ids) i
-      where not exists (select from mesh_data.delivery d where d.agent_id = (select mesh_lib.my_agent()) and d.message_id = i))));
-  end if;
-  with open as (
-    select d.message_id from mesh_data.delivery d
-    where d.agent_id = (select mesh_lib.my_agent()) and d.message_id = any (ack_messages.message_ids) and d.state <> 'acknowledged'
-    order by d.message_id for update
-  )
-  update mesh_data.delivery d set state = 'acknowledged', settled_at = mesh_lib.now()
-  from open o where d.message_id = o.message_id and d.agent_id = (select mesh_lib.my_agent());
-  get diagnostics ack_messages.acknowledged = row_count;
-  ack_messages.already := _mine - ack_messages.acknowledged;
+  perform mesh_lib.fail(500, 'ack_messages has a set form only', '');
 end
 $$;
 comment on function mesh.ack_messages is $$---
 cli: ack <message_ids>
 who: agent
 mcp: core
+set: ack_many
 ---
 Acknowledge messages at once, without taking the next. Repeating it is harmless.
 message_ids: ids of messages in your inbox, 1 to 1,000.

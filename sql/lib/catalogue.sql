@@ -8,6 +8,7 @@
 --   mesh: no                      works without a mesh; default yes for agent and manage
 --   mcp: core                     core, more (behind find_tools; the default) or never
 --   columns: to state why         what a table shows
+--   set: send_messages            the function in mesh_lib that takes a batch of these calls
 --   ---
 --   Send a message to an agent.   the imperative first line
 --   to: an agent's name, …        one line per argument
@@ -28,6 +29,7 @@ language sql stable set search_path = '' as $$
     when format_type(t.oid, null) = 'mesh.awaited' then '{"type": "integer", "minimum": 0, "maximum": 55}'
     when format_type(t.oid, null) = 'mesh.name' then '{"type": "string", "minLength": 1, "maxLength": 63}'
     when format_type(t.oid, null) = 'mesh.public_key' then '{"type": "string", "pattern": "^[0-9a-f]{64}$"}'
+    when format_type(t.oid, null) = 'mesh.addresses' then '{"type": "string"}'
     when format_type(t.oid, null) = 'mesh.chain' then '{"type": "array", "items": {"type": "object"}}'
     when format_type(t.oid, null) in ('mesh.new_secret', 'mesh.signed') then '{"type": "object"}'
     when t.typtype = 'd' then mesh_lib.json_schema(t.typbasetype)

@@ -1,7 +1,7 @@
 -- The clock and what is made from it. Tests replace mesh_lib.now() inside a transaction.
 
 create function mesh_lib.now() returns timestamptz
-language sql stable set search_path = '' as $$ select clock_timestamp() $$;
+language sql stable return clock_timestamp();
 
 -- A UUIDv7 (RFC 9562 section 5.7): 48 bits of milliseconds, version, 12 bits of the millisecond's fraction, 62 random bits.
 create function mesh_lib.new_id() returns uuid

@@ -1,35 +1,4 @@
--- Deliveries: how mail is put into an inbox, claimed and settled. What "sent" means is in docs/protocol.md.
-
--- A recipient's inbox may hold this many unacknowledged messages; then its senders are refused.
-create function mesh_lib.inbox_limit() returns integer
-language sql immutable set search_path = '' as $$ select 10000 $$;
-
--- Store a message and one delivery for each recipient, and wake the relays. A definer: it writes other agents' inboxes,
--- and counts them. Rows are made in the order of the recipients' ids, as every other writer locks them.
-create function mesh_lib.deliver(message_id uuid, address text, body text, data jsonb, reply_to uuid, recipients uuid[]) returns void
-language plpgsql volatile security definer set search_path = '' as $$
-declare
-  _me constant mesh_lib.identity := mesh_lib.me();
-  _full text;
-begin
-  select a.name into _full from unnest(deliver.recipients) r (agent_id) join mesh_data.agent a on a.agent_id = r.agent_id
-  where (select count(*) from (select from mesh_data.delivery d
-    where d.agent_id = r.agent_id and d.state in ('queued', 'delivered') limit mesh_lib.inbox_limit()) n) >= mesh_lib.inbox_limit()
-  order by a.name limit 1;
-  if found then
-    perform mesh_lib.fail(429, format('the inbox of %s is full: %s messages wait there', _full, mesh_lib.inbox_limit()), 'mesh peers',
-      jsonb_build_object('retry_after', 30, 'agent', _full));
-  end if;
-  insert into mesh_data.message (message_id, mesh_id, sender_agent_id, address, body, data, reply_to, sent_at)
-  values (deliver.message_id, _me.mesh_id, _me.agent_id, deliver.address, deliver.body, deliver.data, deliver.reply_to, mesh_lib.now());
-  insert into mesh_data.delivery (message_id, mesh_id, agent_id, sender_agent_id, position)
-  select deliver.message_id, _me.mesh_id, a.agent_id, _me.agent_id, nextval('mesh_data.message_position')
-  from (select a.agent_id from mesh_data.agent a where a.agent_id = any (deliver.recipients) and a.mesh_id = _me.mesh_id order by a.agent_id) a;
-  perform mesh_lib.ping();
-end
-$$;
-alter function mesh_lib.deliver(uuid, text, text, jsonb, uuid, uuid[]) owner to mesh_definer;
-grant execute on function mesh_lib.deliver(uuid, text, text, jsonb, uuid, uuid[]) to mesh_agent;
+-- Deliveries: how mail is claimed and settled. What "sent" means is in docs/protocol.md.
 
 -- Who took what was last returned: the window, or the key where there is none.
 create function mesh_lib.claimant() returns uuid
@@ -51,18 +20,17 @@ $$;
 create function mesh_lib.claim(at_most integer, claim_id uuid) returns json
 language sql volatile set search_path = '' as $$
   with next as (
-    select d.message_id, d.position from mesh_data.delivery d
+    select d.message_id, d.priority, d.position from mesh_data.delivery d
     where d.agent_id = (select mesh_lib.my_agent()) and d.state in ('queued', 'delivered')
-    order by d.position limit claim.at_most for update
+    order by d.priority, d.position limit claim.at_most for update
   ), claimed as (
     update mesh_data.delivery d set claim_id = claim.claim_id, claimant_id = mesh_lib.claimant()
     from next n where d.message_id = n.message_id and d.agent_id = (select mesh_lib.my_agent())
-    returning d.message_id, d.position
+    returning d.message_id, d.priority, d.position
   )
-  select coalesce(json_agg(mesh_lib.frame(m, a.name) order by c.position), '[]')
+  select coalesce(json_agg(mesh_lib.frame(m) order by c.priority, c.position), '[]')
   from claimed c
   join mesh_data.message m on m.message_id = c.message_id
-  join mesh_data.agent a on a.agent_id = (select mesh_lib.my_agent())
 $$;
 
 -- How many of the caller's messages are open and not in its hands.
@@ -71,3 +39,49 @@ language sql stable set search_path = '' as $$
   select count(*) from mesh_data.delivery d
   where d.agent_id = (select mesh_lib.my_agent()) and d.state in ('queued', 'delivered') and d.claimant_id is distinct from (select mesh_lib.claimant())
 $$;
+
+-- ack_messages for a batch of callers: mesh.ack_messages says what the arguments mean. Rows are locked in the order of
+-- their ids, as every other writer does.
+create function mesh_lib.ack_many(tokens text[], meshes text[], sessions text[], arguments text[], relay_id uuid)
+returns table (ordinal integer, status integer, answer json, caller jsonb, effects jsonb)
+language plpgsql volatile security definer set search_path = '' as $$
+begin
+  perform mesh_lib.check_arguments('ack_messages', (select c.arguments from mesh_lib.callable c where c.name = 'ack_messages'), u::jsonb)
+  from unnest(ack_many.arguments) u;
+  return query
+    with calls as materialized (
+      select u.ordinal::integer, c.me, c.error, array(select distinct i::uuid from jsonb_array_elements_text(u.arguments::jsonb -> 'message_ids') i) as ids
+      from unnest(ack_many.tokens, ack_many.meshes, ack_many.sessions, ack_many.arguments) with ordinality u (token, mesh, session, arguments, ordinal)
+      join mesh_lib.identify_all('ack_messages', ack_many.tokens, ack_many.meshes, ack_many.sessions) c
+        on c.token is not distinct from u.token and c.mesh is not distinct from u.mesh and c.session is not distinct from u.session
+    ), found as materialized (
+      select c.ordinal, d.message_id, d.agent_id, d.state
+      from calls c cross join unnest(c.ids) i (id) join mesh_data.delivery d on d.message_id = i.id and d.agent_id = (c.me).agent_id
+      where c.error is null and cardinality(c.ids) between 1 and 1000
+    ), counted as (
+      select c.ordinal, count(f.message_id) as mine, count(f.message_id) filter (where f.state <> 'acknowledged') as open,
+        array(select i from unnest(min(c.ids)) i where i <> all (array_remove(array_agg(f.message_id), null))) as missing
+      from calls c left join found f on f.ordinal = c.ordinal
+      group by c.ordinal
+    ), judged as (
+      select c.ordinal, c.me, n.mine, n.open, coalesce(c.error, case
+        when cardinality(c.ids) not between 1 and 1000 then mesh_lib.error_object('ME400', 'acknowledge 1 to 1,000 messages at a time', '', '', '')
+        when cardinality(n.missing) > 0 then mesh_lib.error_object('ME404', 'some of these messages are not in your inbox', 'mesh inbox',
+          json_build_object('message_ids', n.missing)::text, '')
+      end) as error
+      from calls c join counted n on n.ordinal = c.ordinal
+    ), locked as materialized (
+      select d.message_id, d.agent_id from mesh_data.delivery d
+      where (d.message_id, d.agent_id) in (
+        select f.message_id, f.agent_id from found f join judged j on j.ordinal = f.ordinal and j.error is null where f.state <> 'acknowledged')
+      order by d.message_id, d.agent_id for update
+    ), done as (
+      update mesh_data.delivery d set state = 'acknowledged', settled_at = mesh_lib.now()
+      from locked l where d.message_id = l.message_id and d.agent_id = l.agent_id
+    )
+    select j.ordinal, case when j.error is null then 200 else mesh_lib.status_of(j.error ->> 'code') end,
+      coalesce(j.error, json_build_object('acknowledged', j.open, 'already', j.mine - j.open)), mesh_lib.caller(j.me), null::jsonb
+    from judged j;
+end
+$$;
+alter function mesh_lib.ack_many(text[], text[], text[], text[], uuid) owner to mesh_definer;

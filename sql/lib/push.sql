@@ -9,11 +9,11 @@ language sql stable security definer set search_path = '' as $$
 $$;
 alter function mesh_lib.session_of(uuid, text) owner to mesh_definer;
 
--- One message as its recipient sees it.
-create function mesh_lib.frame(message mesh_data.message, recipient text) returns json
+-- One message as its recipients see it.
+create function mesh_lib.frame(message mesh_data.message) returns json
 language sql stable set search_path = '' as $$
-  select json_build_object('message_id', frame.message.message_id, 'from', a.name, 'from_kind', a.kind,
-    'to', case frame.message.address when '*' then '*' else frame.recipient end, 'message', frame.message.body,
+  select json_build_object('message_id', frame.message.message_id, 'from', a.name, 'from_kind', a.kind, 'to', frame.message.address,
+    'priority', (array['now', 'next', 'low'])[frame.message.priority + 1], 'message', frame.message.body,
     'data', frame.message.data, 'reply_to', frame.message.reply_to, 'sent_at', frame.message.sent_at)
   from mesh_data.agent a where a.agent_id = frame.message.sender_agent_id
 $$;
@@ -24,16 +24,20 @@ language sql volatile security definer set search_path = '' as $$
   select u.session_id, coalesce(s.ended_why, case when s.session_id is null then 'this session is not known here' end), q.frame
   from unnest(mail.session_ids, mail.push_secrets) u (session_id, push_secret)
   left join mesh_data.session s on s.session_id = u.session_id and s.push_verifier = sha256(convert_to(u.push_secret, 'UTF8'))
+  left join mesh_data.activity v on v.agent_id = s.agent_id
+  left join mesh_data.presence p on p.session_id = s.session_id
   left join lateral (
-    select d.position, mesh_lib.frame(m, a.name) as frame
-    from mesh_data.delivery d
+    select d.priority, d.position, mesh_lib.frame(m) as frame
+    from (
+      select d.* from mesh_data.delivery d
+      where d.agent_id = s.agent_id and d.state in ('queued', 'delivered') and d.state = 'queued' and d.claim_id is null
+        and mesh_lib.is_pushed(d.priority, mesh_lib.status(v, p.waiting_until, 'online'))
+      order by d.priority, d.position limit mail.at_most
+    ) d
     join mesh_data.message m on m.message_id = d.message_id
-    join mesh_data.agent a on a.agent_id = d.agent_id
-    where d.agent_id = s.agent_id and d.state = 'queued' and d.claim_id is null
-    order by d.position limit mail.at_most
   ) q on s.ended_at is null
   where s.session_id is null or s.ended_at is not null or q.frame is not null
-  order by q.position
+  order by q.priority, q.position
 $$;
 comment on function mesh_lib.mail is 'Queued mail of these sessions, oldest first, at most at_most for each; or why a session is over. Consumes nothing.';
 
@@ -53,16 +57,16 @@ language sql volatile security definer set search_path = '' as $$
 $$;
 comment on function mesh_lib.receipt is 'The clients of these sessions have these messages in hand: delivered, not yet acknowledged.';
 
-create function mesh_lib.confirm(session_ids uuid[], push_secrets text[]) returns void
+create function mesh_lib.confirm(session_ids uuid[], push_secrets text[], relay_id uuid) returns void
 language plpgsql volatile security definer set search_path = '' as $$
 begin
-  insert into mesh_data.presence (session_id, mesh_id, confirmed_at, connected)
-  select s.session_id, s.mesh_id, mesh_lib.now(), true
+  insert into mesh_data.presence (session_id, mesh_id, confirmed_at, connected, relay_id)
+  select s.session_id, s.mesh_id, mesh_lib.now(), true, confirm.relay_id
   from unnest(confirm.session_ids, confirm.push_secrets) u (session_id, push_secret)
   join mesh_data.session s on s.session_id = u.session_id and s.push_verifier = sha256(convert_to(u.push_secret, 'UTF8'))
   where s.ended_at is null
   order by s.session_id
-  on conflict on constraint presence_pkey do update set confirmed_at = excluded.confirmed_at, connected = true;
+  on conflict on constraint presence_pkey do update set confirmed_at = excluded.confirmed_at, connected = true, relay_id = excluded.relay_id;
   -- Any relay sweeps: what was silent for an hour is forgotten here. The session itself stays until another takes its place.
   delete from mesh_data.presence p where p.confirmed_at < mesh_lib.now() - interval '1 hour';
 end
@@ -94,9 +98,9 @@ comment on function mesh_lib.health is 'Which release''s sql/ is loaded, and the
 
 alter function mesh_lib.mail(uuid[], text[], integer) owner to mesh_definer;
 alter function mesh_lib.receipt(uuid[], text[], uuid[]) owner to mesh_definer;
-alter function mesh_lib.confirm(uuid[], text[]) owner to mesh_definer;
+alter function mesh_lib.confirm(uuid[], text[], uuid) owner to mesh_definer;
 alter function mesh_lib.disconnected(uuid[], text[]) owner to mesh_definer;
 alter function mesh_lib.refused_keys(uuid[]) owner to mesh_definer;
 alter function mesh_lib.health() owner to mesh_definer;
-grant execute on function mesh_lib.mail(uuid[], text[], integer), mesh_lib.receipt(uuid[], text[], uuid[]), mesh_lib.confirm(uuid[], text[]),
+grant execute on function mesh_lib.mail(uuid[], text[], integer), mesh_lib.receipt(uuid[], text[], uuid[]), mesh_lib.confirm(uuid[], text[], uuid),
   mesh_lib.disconnected(uuid[], text[]), mesh_lib.refused_keys(uuid[]), mesh_lib.health() to mesh_relay;

@@ -7,33 +7,16 @@ language plpgsql volatile set search_path = '' as $$
 declare
   _call mesh_lib.callable;
   _arguments jsonb;
-  _argument record;
   _answer json;
 begin
   select * into _call from mesh_lib.callable c where c.name = run.function;
   if not found then
     perform mesh_lib.fail(400, 'there is no call ' || quote_literal(left(run.function, 63)), 'mesh help');
   end if;
-  perform mesh_lib.allow(_call.who, _call.needs_mesh);
+  perform mesh_lib.allow(mesh_lib.me(), _call.who, _call.needs_mesh);
 
   _arguments := coalesce(nullif(run.arguments, ''), '{}')::jsonb;
-  if jsonb_typeof(_arguments) <> 'object' then
-    perform mesh_lib.fail(400, 'the arguments must be one JSON object', 'mesh help ' || run.function);
-  end if;
-  for _argument in
-    select coalesce(g.key, a.name) as name, a.json_type, a.required, jsonb_typeof(g.value) as given, a.name is null as unknown
-    from jsonb_each(_arguments) g full join jsonb_to_recordset(_call.arguments) a (name text, json_type text, required boolean) on a.name = g.key
-  loop
-    if _argument.unknown then
-      perform mesh_lib.fail(400, format('%s takes no argument %L', run.function, left(_argument.name, 63)), 'mesh help ' || run.function,
-        jsonb_build_object('arguments', _call.names));
-    elsif _argument.required and coalesce(_argument.given, 'null') = 'null' then
-      perform mesh_lib.fail(400, format('%s needs the argument %L', run.function, _argument.name), 'mesh help ' || run.function);
-    elsif _argument.given not in ('null', _argument.json_type) and _argument.json_type <> 'any' then
-      perform mesh_lib.fail(400, format('the argument %L must be a JSON %s, not %s', _argument.name, _argument.json_type, _argument.given),
-        'mesh help ' || run.function);
-    end if;
-  end loop;
+  perform mesh_lib.check_arguments(run.function, _call.arguments, _arguments);
 
   execute (
     select format('select %s from (select 1) one %s left join lateral mesh.%I(%s) f on true',
@@ -49,26 +32,55 @@ begin
 end
 $$;
 
--- Is the caller's key enough for this call?
-create function mesh_lib.allow(who text, needs_mesh boolean) returns void
-language plpgsql stable set search_path = '' as $$
+-- ME400 unless these are arguments the function takes, of the right JSON types. `expected` is as in callable.arguments.
+create function mesh_lib.check_arguments(function text, expected jsonb, arguments jsonb) returns void
+language plpgsql immutable set search_path = '' as $$
 declare
-  _me constant mesh_lib.identity := mesh_lib.me();
+  _argument record;
 begin
-  if allow.who <> 'anyone' and _me.kind = 'anyone' then
+  if jsonb_typeof(check_arguments.arguments) <> 'object' then
+    perform mesh_lib.fail(400, 'the arguments must be one JSON object', 'mesh help ' || check_arguments.function);
+  end if;
+  for _argument in
+    select coalesce(g.key, a.name) as name, a.json_type, a.required, jsonb_typeof(g.value) as given, a.name is null as unknown
+    from jsonb_each(check_arguments.arguments) g
+    full join jsonb_to_recordset(check_arguments.expected) a (name text, json_type text, required boolean) on a.name = g.key
+  loop
+    if _argument.unknown then
+      perform mesh_lib.fail(400, format('%s takes no argument %L', check_arguments.function, left(_argument.name, 63)),
+        'mesh help ' || check_arguments.function,
+        jsonb_build_object('arguments', jsonb_path_query_array(check_arguments.expected, '$[*].name')));
+    elsif _argument.required and coalesce(_argument.given, 'null') = 'null' then
+      perform mesh_lib.fail(400, format('%s needs the argument %L', check_arguments.function, _argument.name),
+        'mesh help ' || check_arguments.function);
+    elsif _argument.given not in ('null', _argument.json_type) and _argument.json_type <> 'any' then
+      perform mesh_lib.fail(400, format('the argument %L must be a JSON %s, not %s', _argument.name, _argument.json_type, _argument.given),
+        'mesh help ' || check_arguments.function);
+    end if;
+  end loop;
+end
+$$;
+
+-- Is the caller's key enough for this call?
+create function mesh_lib.allow(me mesh_lib.identity, who text, needs_mesh boolean) returns void
+language plpgsql stable set search_path = '' as $$
+begin
+  if allow.who <> 'anyone' and (allow.me).kind = 'anyone' then
     perform mesh_lib.fail(401, 'sign in first: this call needs a key', 'mesh login');
-  elsif allow.who in ('ticket', 'invite') and _me.kind <> allow.who then
+  elsif allow.who in ('ticket', 'invite') and (allow.me).kind <> allow.who then
     perform mesh_lib.fail(403, format('this call takes %s key', case allow.who when 'ticket' then 'a one-time' else 'an invite''s' end), '');
-  elsif allow.who in ('agent', 'manage', 'account') and _me.kind = 'ticket' then
+  elsif allow.who in ('agent', 'manage', 'account') and (allow.me).kind = 'ticket' then
     perform mesh_lib.fail(403, 'this is a one-time key: sign in with it first, which makes the lasting one', 'mesh login');
-  elsif allow.who in ('agent', 'manage', 'account') and _me.kind = 'invite' then
+  elsif allow.who in ('agent', 'manage', 'account') and (allow.me).kind = 'invite' then
     perform mesh_lib.fail(403, 'this is an invite: join with it first', 'mesh join');
-  elsif allow.who = 'account' and _me.kind <> 'account' then
+  elsif allow.who = 'account' and (allow.me).kind <> 'account' then
     perform mesh_lib.fail(403, 'this call needs the account key; this key belongs to one agent', 'mesh login');
-  elsif allow.needs_mesh and _me.mesh_id is null then
+  elsif allow.needs_mesh and (allow.me).mesh_id is null then
     perform mesh_lib.fail(400, 'which mesh?', 'mesh projects',
-      jsonb_build_object('candidates', array(select m.name from mesh_data.mesh m order by m.name)));
-  elsif allow.who = 'manage' and not _me.manage then
+      jsonb_build_object('candidates', array(
+        select m.name from mesh_data.member b join mesh_data.mesh m on m.mesh_id = b.mesh_id
+        where b.account_id = (allow.me).account_id and b.revoked_at is null order by m.name)));
+  elsif allow.who = 'manage' and not (allow.me).manage then
     perform mesh_lib.fail(403, 'this key may not manage the mesh', '');
   end if;
 end
@@ -78,44 +90,94 @@ $$;
 create function mesh_lib.tell_relay(effects jsonb) returns void
 language sql volatile set search_path = '' as $$ select set_config('mesh.effects', tell_relay.effects::text, true) $$;
 
-create function mesh_lib.call(tokens text[], meshes text[], sessions text[], functions text[], arguments text[])
+-- Who called, for the relay.
+create function mesh_lib.caller(me mesh_lib.identity) returns jsonb
+language sql immutable set search_path = '' as $$
+  select case when (caller.me).key_id is not null then jsonb_build_object('key_id', (caller.me).key_id, 'mesh_id', (caller.me).mesh_id,
+    'agent_id', (caller.me).agent_id, 'session_id', (caller.me).session_id) end
+$$;
+
+-- One call, in a subtransaction of its own, as its own caller.
+create function mesh_lib.call_one(token text, mesh text, session text, function text, arguments text,
+  out status integer, out answer json, out caller jsonb, out effects jsonb)
+language plpgsql volatile set search_path = '' as $$
+declare
+  _me mesh_lib.identity;
+  _sqlstate text; _message text; _hint text; _detail text; _constraint text;
+begin
+  perform set_config('mesh.effects', '', true);
+  _me := mesh_lib.sign_in(call_one.token, call_one.mesh, call_one.session);
+  answer := mesh_lib.run(call_one.function, call_one.arguments);
+  status := 200;
+  effects := nullif(current_setting('mesh.effects'), '')::jsonb;
+  caller := mesh_lib.caller(_me);
+exception when others then
+  get stacked diagnostics _sqlstate = returned_sqlstate, _message = message_text, _hint = pg_exception_hint,
+    _detail = pg_exception_detail, _constraint = constraint_name;
+  answer := mesh_lib.error_object(_sqlstate, _message, _hint, _detail, _constraint);
+  status := mesh_lib.status_of(_sqlstate);
+  caller := mesh_lib.caller(_me);
+end
+$$;
+
+-- Calls of one function that has a set form, in one go. When that fails as a whole, each alone; alone, its error is its own.
+create function mesh_lib.call_set(set_function text, tokens text[], meshes text[], sessions text[], arguments text[], relay_id uuid)
+returns table (ordinal integer, status integer, answer json, caller jsonb, effects jsonb)
+language plpgsql volatile set search_path = '' as $$
+declare
+  _sqlstate text; _message text; _hint text; _detail text; _constraint text;
+begin
+  return query execute format('select * from mesh_lib.%I($1, $2, $3, $4, $5)', call_set.set_function)
+    using call_set.tokens, call_set.meshes, call_set.sessions, call_set.arguments, call_set.relay_id;
+exception when others then
+  get stacked diagnostics _sqlstate = returned_sqlstate, _message = message_text, _hint = pg_exception_hint,
+    _detail = pg_exception_detail, _constraint = constraint_name;
+  if cardinality(call_set.tokens) = 1 then
+    return query select 1, mesh_lib.status_of(_sqlstate), mesh_lib.error_object(_sqlstate, _message, _hint, _detail, _constraint), null::jsonb, null::jsonb;
+  else
+    return query
+      select u.ordinal::integer, c.status, c.answer, c.caller, c.effects
+      from unnest(call_set.tokens, call_set.meshes, call_set.sessions, call_set.arguments) with ordinality u (token, mesh, session, arguments, ordinal)
+      cross join lateral mesh_lib.call_set(call_set.set_function, array[u.token], array[u.mesh], array[u.session], array[u.arguments], call_set.relay_id) c;
+  end if;
+end
+$$;
+
+create function mesh_lib.call(tokens text[], meshes text[], sessions text[], functions text[], arguments text[], relay_id uuid default null)
 returns table (ordinal integer, status integer, answer json, caller jsonb, effects jsonb)
 language plpgsql volatile security definer set search_path = '' as $$
 declare
-  _me mesh_lib.identity;
-  _sqlstate text;
-  _message text;
-  _hint text;
-  _detail text;
-  _constraint text;
+  _first integer := 1;
+  _last integer;
+  _set text;
+  _ping boolean := false;
 begin
-  for _ordinal in 1..cardinality(functions) loop
-    _me := null;
-    call.effects := null;
-    begin
-      perform set_config('mesh.effects', '', true);
-      _me := mesh_lib.sign_in(tokens[_ordinal], meshes[_ordinal], sessions[_ordinal]);
-      call.answer := mesh_lib.run(functions[_ordinal], call.arguments[_ordinal]);
-      call.status := 200;
-      call.effects := nullif(current_setting('mesh.effects'), '')::jsonb;
-    exception when others then
-      get stacked diagnostics _sqlstate = returned_sqlstate, _message = message_text, _hint = pg_exception_hint,
-        _detail = pg_exception_detail, _constraint = constraint_name;
-      call.answer := mesh_lib.error_object(_sqlstate, _message, _hint, _detail, _constraint);
-      call.status := mesh_lib.status_of(_sqlstate);
-    end;
-    call.ordinal := _ordinal;
-    call.caller := case when _me.key_id is not null then jsonb_build_object('key_id', _me.key_id, 'mesh_id', _me.mesh_id,
-      'agent_id', _me.agent_id, 'session_id', _me.session_id) end;
-    return next;
+  while _first <= cardinality(functions) loop
+    -- A run of calls of the same function.
+    _last := _first;
+    while functions[_last + 1] = functions[_first] loop
+      _last := _last + 1;
+    end loop;
+    _set := (select c.set_function from mesh_lib.callable c where c.name = functions[_first]);
+    if _set is not null then
+      return query
+        select _first + c.ordinal - 1, c.status, c.answer, c.caller, c.effects
+        from mesh_lib.call_set(_set, tokens[_first:_last], meshes[_first:_last], sessions[_first:_last], call.arguments[_first:_last], call.relay_id) c;
+    else
+      return query
+        select n, c.status, c.answer, c.caller, c.effects
+        from generate_series(_first, _last) n
+        cross join lateral mesh_lib.call_one(tokens[n], meshes[n], sessions[n], functions[n], call.arguments[n]) c;
+    end if;
+    _first := _last + 1;
   end loop;
   perform set_config('mesh.identity', '', true);
 end
 $$;
 comment on function mesh_lib.call is
-  'Run calls in order, each in its own subtransaction as its own caller. Arrays of equal length, 1 to 256; token, mesh and session may be null. answer is the result, or the error object when status is not 200.';
-revoke execute on function mesh_lib.call(text[], text[], text[], text[], text[]) from public;
-grant execute on function mesh_lib.call(text[], text[], text[], text[], text[]) to mesh_relay;
+  'Run calls in order, as their own callers; one that fails leaves nothing and harms no other. Arrays of equal length, 1 to 256; token, mesh and session may be null. relay_id: the relay that asks. answer is the result, or the error object when status is not 200.';
+revoke execute on function mesh_lib.call(text[], text[], text[], text[], text[], uuid) from public;
+grant execute on function mesh_lib.call(text[], text[], text[], text[], text[], uuid) to mesh_relay;
 grant create on schema mesh_lib to mesh_agent;
-alter function mesh_lib.call(text[], text[], text[], text[], text[]) owner to mesh_agent;
+alter function mesh_lib.call(text[], text[], text[], text[], text[], uuid) owner to mesh_agent;
 revoke create on schema mesh_lib from mesh_agent;

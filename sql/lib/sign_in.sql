@@ -1,16 +1,15 @@
--- Sign-in: a bearer becomes an identity for the rest of this call. Called by the dispatch, once per call.
+-- Sign-in: a bearer becomes an identity. The dispatch signs in for one call; set functions identify the caller of each row.
 
-create function mesh_lib.sign_in(token text, mesh text, session text) returns mesh_lib.identity
-language plpgsql volatile security definer set search_path = '' as $$
+-- Who a bearer is; ME401, ME404, ME409 or ME410 when it is nobody here.
+create function mesh_lib.identify(token text, mesh text, session text) returns mesh_lib.identity
+language plpgsql stable security definer set search_path = '' as $$
 declare
-  _verifier constant bytea := sha256(convert_to(sign_in.token, 'UTF8'));
+  _verifier constant bytea := sha256(convert_to(identify.token, 'UTF8'));
   _key mesh_data.key;
   _invite mesh_data.invite;
   _me mesh_lib.identity;
 begin
-  perform nextval('mesh_data.call_ordinal');
-  perform set_config('mesh.identity', '', true);
-  if sign_in.token is null then
+  if identify.token is null then
     _me.kind := 'anyone';
   else
     select * into _key from mesh_data.key k where k.verifier = _verifier;
@@ -34,21 +33,35 @@ begin
       _me := ('invite', _invite.invite_id, null, _invite.mesh_id, null, null, false);
     end if;
     if _me.kind = 'account' then
-      _me := mesh_lib.in_mesh(_me, sign_in.mesh);
-    elsif sign_in.mesh is not null and not exists (
+      _me := mesh_lib.in_mesh(_me, identify.mesh);
+    elsif identify.mesh is not null and not exists (
       select from mesh_data.mesh m join mesh_data.account a on a.account_id = m.owner_account_id
-      where m.mesh_id = _me.mesh_id and lower(sign_in.mesh) in (m.mesh_id::text, m.name, a.name || '/' || m.name)
+      where m.mesh_id = _me.mesh_id and lower(identify.mesh) in (m.mesh_id::text, m.name, a.name || '/' || m.name)
     ) then
-      perform mesh_lib.fail(404, 'there is no mesh ' || quote_literal(sign_in.mesh), '');
+      perform mesh_lib.fail(404, 'there is no mesh ' || quote_literal(identify.mesh), '');
     end if;
-    if sign_in.session is not null then
+    if identify.session is not null then
       select s.session_id into _me.session_id from mesh_data.session s
-      where s.session_id::text = sign_in.session and s.agent_id = _me.agent_id and s.key_id = _me.key_id and s.ended_at is null;
+      where s.session_id::text = identify.session and s.agent_id = _me.agent_id and s.key_id = _me.key_id and s.ended_at is null;
       if not found then
         perform mesh_lib.fail(409, 'this session has ended: the agent runs in another window, or the session was closed', '');
       end if;
     end if;
   end if;
+  return _me;
+end
+$$;
+alter function mesh_lib.identify(text, text, text) owner to mesh_definer;
+
+-- Sign in for the rest of this call: what me() will say.
+create function mesh_lib.sign_in(token text, mesh text, session text) returns mesh_lib.identity
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  _me mesh_lib.identity;
+begin
+  perform nextval('mesh_data.call_ordinal');
+  perform set_config('mesh.identity', '', true);
+  _me := mesh_lib.identify(sign_in.token, sign_in.mesh, sign_in.session);
   perform set_config('mesh.identity', mesh_lib.signature(_me::text) || _me::text, true);
   return _me;
 end

@@ -95,6 +95,22 @@ impl Session {
     }
 }
 
+impl Session {
+    /// Pushes one message ahead of the next look, unless it would overtake `after` or go past a wait; true when it did.
+    pub fn push(&mut self, outbox: &Outbox, id: Uuid, after: Option<Uuid>, text: &str) -> bool {
+        let overtakes = after.is_some_and(|after| !self.pushed.contains_key(&after));
+        let outstanding = self.pushed.values().filter(|receipt| !**receipt).count();
+        if overtakes || self.waiters > 0 || outstanding >= OUTSTANDING || !outbox.is_roomy() {
+            self.behind |= outstanding >= OUTSTANDING;
+            return false;
+        }
+        if self.pushed.insert(id, false).is_none() {
+            outbox.send(text.to_owned());
+        }
+        true
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Frame, OUTSTANDING, Session};

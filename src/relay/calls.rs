@@ -37,11 +37,24 @@ pub struct Caller {
     pub session_id: Option<Uuid>,
 }
 
-/// What a call does to the connection it came by.
+/// What a call wants of its relay beside the answer.
 #[derive(Default, Deserialize)]
 pub struct Effects {
+    /// to the connection it came by
     #[serde(default)]
     pub attach: Option<Attach>,
+    /// to sessions that this relay holds
+    #[serde(default)]
+    pub push: Option<Push>,
+}
+
+/// A frame to show at once, as the transaction that made it said.
+#[derive(Deserialize)]
+pub struct Push {
+    pub sessions: Vec<Uuid>,
+    /// per session, the mail it was owed before this one
+    pub after: Vec<Option<Uuid>>,
+    pub frame: Box<RawValue>,
 }
 
 impl Answer {

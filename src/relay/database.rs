@@ -1,6 +1,6 @@
 //! Statements to Postgres, and what their failures mean.
 
-use super::Relay;
+use super::{Relay, mail};
 use super::calls::{Answer, Request};
 use crate::error::Error;
 use deadpool_postgres::{Client, Object};
@@ -11,7 +11,7 @@ use tokio_postgres::types::{Json, ToSql};
 use tokio_postgres::{Row, error::SqlState};
 
 const CALL: &str = "select ordinal, status, answer, caller, effects \
-                    from mesh_lib.call($1, $2, $3, $4, $5) order by ordinal";
+                    from mesh_lib.call($1, $2, $3, $4, $5, $6) order by ordinal";
 const TIME_OUTS: &str = "set statement_timeout = '10s'; set lock_timeout = '5s'; set idle_in_transaction_session_timeout = '15s'";
 const CONNECT: Duration = Duration::from_secs(5);
 /// Longer than the server's own statement_timeout: this one only ends a connection that went silent.
@@ -62,18 +62,25 @@ pub async fn call(relay: &Relay, calls: &[&Request]) -> Result<Vec<Answer>, Fail
     let rows = query(
         relay,
         CALL,
-        &[&tokens, &meshes, &sessions, &functions, &arguments],
+        &[
+            &tokens, &meshes, &sessions, &functions, &arguments, &relay.id,
+        ],
     )
     .await?;
     if rows.len() != calls.len() {
         let text = format!("{} answers to {} calls", rows.len(), calls.len());
         return Err(Failure::Refused(SqlState::INTERNAL_ERROR, text));
     }
-    rows.iter()
+    let answers: Vec<Answer> = rows
+        .iter()
         .map(|row| {
             answer(row).map_err(|e| Failure::Refused(SqlState::INTERNAL_ERROR, e.to_string()))
         })
-        .collect()
+        .collect::<Result<_, _>>()?;
+    for push in answers.iter().filter_map(|answer| answer.effects.push.as_ref()) {
+        mail::push(relay, push);
+    }
+    Ok(answers)
 }
 
 fn answer(row: &Row) -> Result<Answer, tokio_postgres::Error> {

@@ -2,6 +2,7 @@
 
 use super::Relay;
 use super::attached::{Frame, OUTSTANDING, Session};
+use super::calls::Push;
 use super::outbox::{End, Outbox};
 use crate::error::Error;
 use serde::Deserialize;
@@ -146,6 +147,27 @@ impl Hub {
             pushes += session.deliver(&socket.outbox, frames, at_most);
         }
         pushes
+    }
+
+    /// Pushes one message to the sessions it names; returns to how many, and whether some were left out.
+    pub fn push(&self, push: &Push, message: Uuid) -> (u64, bool) {
+        let mut inner = self.inner();
+        let Inner {
+            sessions, sockets, ..
+        } = &mut *inner;
+        let text = format!(r#"{{"type":"push","message":{}}}"#, push.frame.get());
+        let (mut pushes, mut left) = (0, false);
+        for (id, after) in push.sessions.iter().zip(&push.after) {
+            let Some(session) = sessions.get_mut(id) else {
+                left = true;
+                continue;
+            };
+            match sockets.get(&session.socket) {
+                Some(socket) if session.push(&socket.outbox, message, *after, &text) => pushes += 1,
+                _ => left = true,
+            }
+        }
+        (pushes, left)
     }
 
     /// Ends the sockets of `asked` sessions that are over, with the reason.

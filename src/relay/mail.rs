@@ -1,6 +1,7 @@
 //! Looks for mail of the attached sessions and hands it to the hub, one look at a time.
 
 use super::attached::Frame;
+use super::calls::Push;
 use super::{Relay, database, presence};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -36,6 +37,19 @@ pub async fn run(relay: Arc<Relay>) {
         }
         // Under a storm of pings this takes half of one connection's time, not all.
         sleep(start.elapsed()).await;
+    }
+}
+
+/// Shows what a call of this relay made to the sessions it names. Those who are owed other mail before it, or have a wait
+/// that looks first, get it by the next look instead.
+pub fn push(relay: &Relay, push: &Push) {
+    let Ok(Id { message_id }) = serde_json::from_str(push.frame.get()) else {
+        return tracing::error!("a frame without message_id");
+    };
+    let (pushes, left) = relay.hub.push(push, message_id);
+    relay.metrics.pushes.add(pushes);
+    if left {
+        relay.sweep.notify_one();
     }
 }
 

@@ -49,6 +49,8 @@ pub struct Options {
 
 /// What the parts of one relay share.
 struct Relay {
+    /// names this process to the database, which then leaves pushes of its own calls to it
+    id: uuid::Uuid,
     public_url: String,
     database_url: String,
     database_ca: Option<PathBuf>,
@@ -111,6 +113,7 @@ pub async fn serve(
         .unwrap_or_else(|| format!("{scheme}://{address}"));
     let (lanes, queues) = batch::lanes();
     let relay = Arc::new(Relay {
+        id: uuid::Uuid::new_v4(),
         public_url: public_url.trim_end_matches('/').to_owned(),
         database_url: options.database_url,
         database_ca: options.database_ca,

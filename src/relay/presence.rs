@@ -7,7 +7,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use uuid::Uuid;
 
-const CONFIRM: &str = "select mesh_lib.confirm($1, $2)";
+const CONFIRM: &str = "select mesh_lib.confirm($1, $2, $3)";
 const DISCONNECTED: &str = "select mesh_lib.disconnected($1, $2)";
 const RECEIPT: &str = "select mesh_lib.receipt($1, $2, $3)";
 const REFUSED: &str = "select * from mesh_lib.refused_keys($1)";
@@ -63,13 +63,13 @@ async fn flush(relay: &Relay, all: bool) -> Result<(), Failure> {
         let (sessions, _) = relay.hub.attached();
         let (ids, secrets): (Vec<Uuid>, Vec<&str>) =
             sessions.iter().map(|(id, s)| (*id, &**s)).unzip();
-        database::query(relay, CONFIRM, &[&ids, &secrets]).await?;
+        database::query(relay, CONFIRM, &[&ids, &secrets, &relay.id]).await?;
     } else if !arrived.is_empty() {
         let (ids, secrets): (Vec<Uuid>, Vec<&str>) = arrived
             .iter()
             .map(|a| (a.session_id, &*a.push_secret))
             .unzip();
-        database::query(relay, CONFIRM, &[&ids, &secrets]).await?;
+        database::query(relay, CONFIRM, &[&ids, &secrets, &relay.id]).await?;
     }
     Ok(())
 }
