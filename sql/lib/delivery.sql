@@ -46,14 +46,11 @@ create function mesh_lib.ack_many(tokens text[], meshes text[], sessions text[],
 returns table (ordinal integer, status integer, answer json, caller jsonb, effects jsonb)
 language plpgsql volatile security definer set search_path = '' as $$
 begin
-  perform mesh_lib.check_arguments('ack_messages', (select c.arguments from mesh_lib.callable c where c.name = 'ack_messages'), u::jsonb)
-  from unnest(ack_many.arguments) u;
   return query
     with calls as materialized (
-      select u.ordinal::integer, c.me, c.error, array(select distinct i::uuid from jsonb_array_elements_text(u.arguments::jsonb -> 'message_ids') i) as ids
-      from unnest(ack_many.tokens, ack_many.meshes, ack_many.sessions, ack_many.arguments) with ordinality u (token, mesh, session, arguments, ordinal)
-      join mesh_lib.identify_all('ack_messages', ack_many.tokens, ack_many.meshes, ack_many.sessions) c
-        on c.token is not distinct from u.token and c.mesh is not distinct from u.mesh and c.session is not distinct from u.session
+      select c.ordinal, c.me, c.error,
+        array(select distinct i::uuid from jsonb_array_elements_text(c.arguments -> 'message_ids') i) as ids
+      from mesh_lib.requests('ack_messages', ack_many.tokens, ack_many.meshes, ack_many.sessions, ack_many.arguments) c
     ), found as materialized (
       select c.ordinal, d.message_id, d.agent_id, d.state
       from calls c cross join unnest(c.ids) i (id) join mesh_data.delivery d on d.message_id = i.id and d.agent_id = (c.me).agent_id

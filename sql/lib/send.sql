@@ -185,33 +185,6 @@ language sql stable set search_path = '' as $$
   group by u.ordinal
 $$;
 
--- The callers of a batch, each identified once: by token, mesh and session.
-create function mesh_lib.identify_all(function text, tokens text[], meshes text[], sessions text[])
-returns table (token text, mesh text, session text, me mesh_lib.identity, error json)
-language plpgsql stable security definer set search_path = '' as $$
-declare
-  _call record;
-  _sqlstate text; _message text; _hint text; _detail text;
-begin
-  select c.who, c.needs_mesh into _call from mesh_lib.callable c where c.name = identify_all.function;
-  for token, mesh, session in
-    select distinct u.token, u.mesh, u.session from unnest(identify_all.tokens, identify_all.meshes, identify_all.sessions) u (token, mesh, session)
-  loop
-    me := null;
-    error := null;
-    begin
-      me := mesh_lib.identify(identify_all.token, identify_all.mesh, identify_all.session);
-      perform mesh_lib.allow(me, _call.who, _call.needs_mesh);
-    exception when others then
-      get stacked diagnostics _sqlstate = returned_sqlstate, _message = message_text, _hint = pg_exception_hint, _detail = pg_exception_detail;
-      error := mesh_lib.error_object(_sqlstate, _message, _hint, _detail, '');
-    end;
-    return next;
-  end loop;
-end
-$$;
-alter function mesh_lib.identify_all(text, text[], text[], text[]) owner to mesh_definer;
-
 -- Deliver letters and answer each: to its sender, and to the relay `relay_id` (null: none) what it can push at once.
 create function mesh_lib.post(letters mesh_lib.letter[], relay_id uuid)
 returns table (ordinal integer, status integer, answer json, caller jsonb, effects jsonb)
@@ -236,22 +209,13 @@ create function mesh_lib.send_messages(tokens text[], meshes text[], sessions te
 returns table (ordinal integer, status integer, answer json, caller jsonb, effects jsonb)
 language plpgsql volatile security definer set search_path = '' as $$
 declare
-  _expected constant jsonb := (select c.arguments from mesh_lib.callable c where c.name = 'send_message');
   _letters mesh_lib.letter[];
 begin
-  -- One check for all calls that have the same arguments of the same types.
-  perform mesh_lib.check_arguments('send_message', _expected, (array_agg(a.a))[1])
-  from (select coalesce(nullif(u, ''), '{}')::jsonb as a from unnest(send_messages.arguments) u) a
-  group by (select string_agg(e.key || ' ' || jsonb_typeof(e.value), ' ') from jsonb_each(a.a) e);
-
-  select array_agg(row(u.ordinal, c.me, mesh_lib.addresses(a.to), a.message, a.data, a.key, a.reply_to, mesh_lib.priority(coalesce(a.priority, 'next')),
-      mesh_lib.now() + make_interval(secs => a.expires_in), mesh_lib.new_id(), false, c.error)::mesh_lib.letter order by u.ordinal)
+  select array_agg(row(c.ordinal, c.me, mesh_lib.addresses(a.to), a.message, a.data, a.key, a.reply_to, mesh_lib.priority(coalesce(a.priority, 'next')),
+      mesh_lib.now() + make_interval(secs => a.expires_in), mesh_lib.new_id(), false, c.error)::mesh_lib.letter order by c.ordinal)
   into _letters
-  from unnest(send_messages.tokens, send_messages.meshes, send_messages.sessions, send_messages.arguments)
-    with ordinality u (token, mesh, session, arguments, ordinal)
-  join mesh_lib.identify_all('send_message', send_messages.tokens, send_messages.meshes, send_messages.sessions) c
-    on c.token is not distinct from u.token and c.mesh is not distinct from u.mesh and c.session is not distinct from u.session
-  cross join lateral jsonb_to_record(coalesce(nullif(u.arguments, ''), '{}')::jsonb)
+  from mesh_lib.requests('send_message', send_messages.tokens, send_messages.meshes, send_messages.sessions, send_messages.arguments) c
+  cross join lateral jsonb_to_record(c.arguments)
     a ("to" jsonb, message text, priority text, key text, reply_to uuid, expires_in integer, data jsonb);
   return query select * from mesh_lib.post(_letters, send_messages.relay_id);
 end

@@ -1,0 +1,63 @@
+-- A batch of calls of one function, for its set form: who calls, checked once per caller, and with which arguments, checked
+-- once per shape. Each row is a call; one with an error is answered with it and has no arguments.
+
+-- The callers of a batch, each identified once: by token, mesh and session.
+create function mesh_lib.identify_all(function text, tokens text[], meshes text[], sessions text[])
+returns table (token text, mesh text, session text, me mesh_lib.identity, error json)
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  _call record;
+  _sqlstate text; _message text; _hint text; _detail text;
+begin
+  select c.who, c.needs_mesh into _call from mesh_lib.callable c where c.name = identify_all.function;
+  for token, mesh, session in
+    select distinct u.token, u.mesh, u.session from unnest(identify_all.tokens, identify_all.meshes, identify_all.sessions) u (token, mesh, session)
+  loop
+    me := null;
+    error := null;
+    begin
+      me := mesh_lib.identify(identify_all.token, identify_all.mesh, identify_all.session);
+      perform mesh_lib.allow(me, _call.who, _call.needs_mesh);
+    exception when others then
+      get stacked diagnostics _sqlstate = returned_sqlstate, _message = message_text, _hint = pg_exception_hint, _detail = pg_exception_detail;
+      error := mesh_lib.error_object(_sqlstate, _message, _hint, _detail, '');
+    end;
+    return next;
+  end loop;
+end
+$$;
+alter function mesh_lib.identify_all(text, text[], text[], text[]) owner to mesh_definer;
+
+create function mesh_lib.requests(function text, tokens text[], meshes text[], sessions text[], arguments text[])
+returns table (ordinal integer, me mesh_lib.identity, error json, arguments jsonb)
+language plpgsql stable security definer set search_path = '' as $$
+#variable_conflict use_column
+declare
+  _expected constant jsonb := (select c.arguments from mesh_lib.callable c where c.name = requests.function);
+  _given jsonb;
+begin
+  for _given in
+    select (array_agg(a.a))[1]
+    from (select coalesce(nullif(u, ''), '{}')::jsonb as a from unnest(requests.arguments) u) a
+    group by case when jsonb_typeof(a.a) = 'object' then (select string_agg(e.key || ' ' || jsonb_typeof(e.value), ' ') from jsonb_each(a.a) e) else 'x' end
+  loop
+    begin
+      perform mesh_lib.check_arguments(requests.function, _expected, _given);
+    exception when others then
+      -- Whose call it is comes first: a caller nobody knows hears of that.
+      if cardinality(requests.tokens) > 1 or not exists (
+        select from mesh_lib.identify_all(requests.function, requests.tokens, requests.meshes, requests.sessions) c where c.error is not null
+      ) then
+        raise;
+      end if;
+      requests.arguments := array['{}'];
+    end;
+  end loop;
+  return query
+    select u.ordinal::integer, c.me, c.error, case when c.error is null then coalesce(nullif(u.arguments, ''), '{}')::jsonb else '{}' end
+    from unnest(requests.tokens, requests.meshes, requests.sessions, requests.arguments) with ordinality u (token, mesh, session, arguments, ordinal)
+    join mesh_lib.identify_all(requests.function, requests.tokens, requests.meshes, requests.sessions) c
+      on c.token is not distinct from u.token and c.mesh is not distinct from u.mesh and c.session is not distinct from u.session;
+end
+$$;
+alter function mesh_lib.requests(text, text[], text[], text[], text[]) owner to mesh_definer;
