@@ -49,7 +49,7 @@ begin
   return query
     with calls as materialized (
       select c.ordinal, c.me, c.error,
-        array(select distinct i::uuid from jsonb_array_elements_text(c.arguments -> 'message_ids') i) as ids
+        array(select distinct i::uuid from jsonb_array_elements_text(c.given -> 'message_ids') i) as ids
       from mesh_lib.requests('ack_messages', ack_many.tokens, ack_many.meshes, ack_many.sessions, ack_many.arguments) c
     ), found as materialized (
       select c.ordinal, d.message_id, d.agent_id, d.state

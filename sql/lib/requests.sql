@@ -29,7 +29,7 @@ $$;
 alter function mesh_lib.identify_all(text, text[], text[], text[]) owner to mesh_definer;
 
 create function mesh_lib.requests(function text, tokens text[], meshes text[], sessions text[], arguments text[])
-returns table (ordinal integer, me mesh_lib.identity, error json, arguments jsonb)
+returns table (ordinal integer, me mesh_lib.identity, error json, given jsonb)
 language plpgsql stable security definer set search_path = '' as $$
 #variable_conflict use_column
 declare

@@ -215,7 +215,7 @@ begin
       mesh_lib.now() + make_interval(secs => a.expires_in), mesh_lib.new_id(), false, c.error)::mesh_lib.letter order by c.ordinal)
   into _letters
   from mesh_lib.requests('send_message', send_messages.tokens, send_messages.meshes, send_messages.sessions, send_messages.arguments) c
-  cross join lateral jsonb_to_record(c.arguments)
+  cross join lateral jsonb_to_record(c.given)
     a ("to" jsonb, message text, priority text, key text, reply_to uuid, expires_in integer, data jsonb);
   return query select * from mesh_lib.post(_letters, send_messages.relay_id);
 end
