@@ -128,7 +128,10 @@ begin
   if delete_mesh.confirm <> delete_mesh.deleted then
     perform mesh_lib.fail(400, 'to delete a mesh and all its messages, give its name', format('mesh mesh delete %s %1$s', delete_mesh.deleted));
   end if;
-  -- Presence has no foreign key, which would cost every confirmation a look-up.
+  -- What is written most has no foreign key, which would cost every write a look-up.
+  delete from mesh_data.delivery d using mesh_data.message m
+  where m.mesh_id = (select mesh_lib.my_mesh()) and d.message_id = m.message_id;
+  delete from mesh_data.message m where m.mesh_id = (select mesh_lib.my_mesh());
   delete from mesh_data.presence p where p.mesh_id = (select mesh_lib.my_mesh());
   delete from mesh_data.mesh m where m.mesh_id = (select mesh_lib.my_mesh());
   perform mesh_lib.ping();

@@ -7,20 +7,22 @@ returns table (token text, mesh text, session text, me mesh_lib.identity, error 
 language plpgsql stable security definer set search_path = '' as $$
 declare
   _call record;
+  _me mesh_lib.identity;
   _sqlstate text; _message text; _hint text; _detail text;
 begin
   select c.who, c.needs_mesh into _call from mesh_lib.callable c where c.name = identify_all.function;
-  for token, mesh, session in
+  for identify_all.token, identify_all.mesh, identify_all.session in
     select distinct u.token, u.mesh, u.session from unnest(identify_all.tokens, identify_all.meshes, identify_all.sessions) u (token, mesh, session)
   loop
-    me := null;
-    error := null;
+    identify_all.me := null;
+    identify_all.error := null;
     begin
-      me := mesh_lib.identify(identify_all.token, identify_all.mesh, identify_all.session);
-      perform mesh_lib.allow(me, _call.who, _call.needs_mesh);
+      _me := mesh_lib.identify(identify_all.token, identify_all.mesh, identify_all.session);
+      perform mesh_lib.allow(_me, _call.who, _call.needs_mesh);
+      identify_all.me := _me;
     exception when others then
       get stacked diagnostics _sqlstate = returned_sqlstate, _message = message_text, _hint = pg_exception_hint, _detail = pg_exception_detail;
-      error := mesh_lib.error_object(_sqlstate, _message, _hint, _detail, '');
+      identify_all.error := mesh_lib.error_object(_sqlstate, _message, _hint, _detail, '');
     end;
     return next;
   end loop;

@@ -150,7 +150,6 @@ declare
   _first integer := 1;
   _last integer;
   _set text;
-  _ping boolean := false;
 begin
   while _first <= cardinality(functions) loop
     -- A run of calls of the same function.

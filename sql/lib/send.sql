@@ -10,7 +10,7 @@ create type mesh_lib.letter as (
 -- The addresses in a JSON text with commas between them, or a JSON array.
 create function mesh_lib.addresses("to" jsonb) returns text[]
 language sql immutable set search_path = '' as $$
-  select array_agg(btrim(t)) from (
+  select array_agg(lower(btrim(t))) from (
     select jsonb_array_elements_text(addresses."to") as t where jsonb_typeof(addresses."to") = 'array'
     union all
     select unnest(string_to_array(addresses."to" #>> '{}', ',')) where jsonb_typeof(addresses."to") <> 'array') a

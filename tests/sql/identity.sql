@@ -105,7 +105,7 @@ select is(current_setting('mesh.identity'), '', 'after a batch no identity is le
 -- The secret and the helpers behind it
 select is(t.inject(w.who, 'select ' || c.call, w.mesh), '42501', w.who || ' may not: ' || c.call)
 from (values ('designer', null), ('alice', 'proj')) w (who, mesh), (values ('mesh_lib.signature(''x'')'), ('mesh_lib.in_mesh(mesh_lib.me(), null)'), ('mesh_lib.session_of(null, null)'),
-  ('mesh_lib.mail(''{}'', ''{}'', 1)'), ('mesh_lib.receipt(''{}'', ''{}'', ''{}'')'), ('mesh_lib.confirm(''{}'', ''{}'')'), ('mesh_lib.disconnected(''{}'', ''{}'')'), ('mesh_lib.refused_keys(''{}'')'),
+  ('mesh_lib.mail(''{}'', ''{}'', 1)'), ('mesh_lib.receipt(''{}'', ''{}'', ''{}'')'), ('mesh_lib.confirm(''{}'', ''{}'', null)'), ('mesh_lib.disconnected(''{}'', ''{}'')'), ('mesh_lib.refused_keys(''{}'')'),
   ('mesh_lib.call(''{}'', ''{}'', ''{}'', ''{}'', ''{}'') is null'), ('mesh.create_account(''x'')'), ('mesh.allow_signup(true)'),
   ('identity_secret from mesh_data.setting'), ('1 from mesh_data.setting'), ('verifier from mesh_data.key'), ('verifier from mesh_data.invite'), ('push_verifier from mesh_data.session'),
   ('rolpassword from pg_authid'), ('pg_read_file(''postgresql.conf'')'), ('pg_ls_dir(''.'')'), ('lo_import(''/etc/passwd'')'), ('1 from mesh.accounts'), ('1 from mesh.keys')) c (call)
@@ -125,12 +125,11 @@ select t.everything() as before \gset
 select t.inject('designer', 'select ' || call) from t.helper;
 select is(t.everything(), :'before', 'helpers of definers, called directly by a guest, change nothing');
 select is(t.inject('designer', 'select mesh_lib.new_account(''mallory'', null, ''account'', ''{}'')'), '42501', 'no account is made that way');
--- deliver is a definer an agent may call directly: it sends in the caller's name, within its mesh, and that is all.
-select t.inject('designer', format('select mesh_lib.deliver(mesh_lib.new_id(), ''*'', ''direct'', null, null, array(select %L::uuid))', (select agent_id from mesh_data.agent where name = 'scout')));
-select is((select count(*) from mesh_data.delivery d join mesh_data.agent a using (agent_id) where a.name = 'scout'), 0::bigint, 'a direct delivery reaches no other mesh');
-select is((select string_agg(a.name, ' ') from mesh_data.message m join mesh_data.agent a on a.agent_id = m.sender_agent_id where m.body = 'direct'), 'designer', 'and is in the sender''s name');
-select is(t.inject('an outsider', 'select mesh_lib.deliver(mesh_lib.new_id(), ''*'', ''x'', null, null, ''{}'')') like '%ME401%', true, 'without an identity nothing is delivered');
-select is(t.inject(null, format('select mesh_lib.deliver(mesh_lib.new_id(), ''*'', ''x'', null, null, array[%L]::uuid[])', (select agent_id from mesh_data.agent where name = 'commander'))), '23502', 'nor by nobody');
+-- What sends takes its sender as an argument, so nobody but definers may call it; the set forms sign in every row.
+select is(t.inject('designer', 'select ' || c), '42501', 'designer may not: ' || c)
+from unnest(array['mesh_lib.deliver(null)', 'mesh_lib.post(array[row(1, mesh_lib.me(), array[''*''], ''x'', null, null, null, 1, null, mesh_lib.new_id(), false, null)::mesh_lib.letter], null)',
+  'mesh_lib.identify(''x'', null, null)', 'mesh_lib.requests(''send_message'', ''{}'', ''{}'', ''{}'', ''{}'')']) c;
+select is(t.inject('designer', 'select status from mesh_lib.send_messages(array[''mt_guess''], array[null::text], array[null::text], array[''{"to": "*", "message": "x"}''], null)'), '401', 'a set form needs a bearer');
 select is(t.inject('designer', format('select (mesh_lib.mesh_owner(%L)).owner', (select mesh_id from mesh_data.mesh where name = 'other'))), null, 'the owner of another mesh is not told');
 
 -- Becoming somebody else
@@ -165,11 +164,11 @@ set local row_security = on;
 -- `mesh migrate` and reads nothing. Accepted: SET ROLE is an error in a definer, so the dispatch must be mesh_agent's own.
 select is(t.inject('designer', 'create or replace function mesh_lib.call(tokens text[], meshes text[], sessions text[], functions text[], arguments text[]) returns table (ordinal integer, status integer, answer json, caller jsonb, effects jsonb) language sql as ''select 1, 1, null::json, null::jsonb, null::jsonb'''),
   '42501', 'the dispatch is not replaced by its owner');
-select is(t.inject('designer', 'alter function mesh_lib.call(text[], text[], text[], text[], text[]) ' || s), e, 'the dispatch: ' || s)
+select is(t.inject('designer', 'alter function mesh_lib.call(text[], text[], text[], text[], text[], uuid) ' || s), e, 'the dispatch: ' || s)
 from (values ('owner to mesh_definer', '42501'), ('rename to evil', '42501'), ('set schema public', '42501'), ('set role = mesh_definer', '42501'), ('set session_authorization = mesh_owner', '42501')) w (s, e);
 select is(t.inject('designer', 'select set_config(''search_path'', ''public'', true)'), 'public', 'a caller may set search_path');
 select is((t.batch('designer', 'set local search_path = pg_temp, public, evil', 'backend', :'me'))[2], 'backend', 'and every function has its own');
-select set_eq($$select p.oid::regprocedure::text from pg_proc p where p.proowner = 'mesh_agent'::regrole$$, array['mesh_lib.call(text[],text[],text[],text[],text[])'], 'mesh_agent owns the dispatch');
+select set_eq($$select p.oid::regprocedure::text from pg_proc p where p.proowner = 'mesh_agent'::regrole$$, array['mesh_lib.call(text[],text[],text[],text[],text[],uuid)'], 'mesh_agent owns the dispatch');
 select is_empty($$select c.relname from pg_class c where c.relowner in ('mesh_agent'::regrole, 'mesh_relay'::regrole, 'mesh_admin'::regrole, 'mesh_worker'::regrole, 'mesh_definer'::regrole)$$, 'and no table, view or sequence');
 
 -- The logins. mesh_relay has its entry points; mesh_worker nothing; mesh_admin no body, no verifier, no hello.
@@ -178,7 +177,7 @@ select is(t.attempt(r, 'select 1 from ' || v.name || ' limit 0'), '42501', forma
 where not (r = 'mesh_relay' and v.name = 'mesh_lib.callable') order by 1;
 select is(t.attempt('mesh_worker', 'select ' || e), '42501', 'mesh_worker may not ' || e) from unnest(array['mesh_lib.health()', 'mesh_lib.catalogue()', 'mesh_lib.me()', 'mesh_lib.now()', 'mesh.whoami()']) e;
 select is(t.attempt('mesh_relay', 'select ' || e), '42501', 'mesh_relay may not ' || e) from unnest(array['mesh_lib.me()', 'mesh_lib.sign_in(null, null, null)', 'mesh_lib.run(''whoami'', ''{}'')', 'mesh.whoami()', 'mesh.create_account(''x'')', 'mesh.allow_signup(true)',
-  'mesh_lib.deliver(null, null, null, null, null, null)', 'mesh_lib.session_of(null, null)', 'mesh_lib.ping()']) e;
+  'mesh_lib.deliver(null)', 'mesh_lib.session_of(null, null)', 'mesh_lib.ping()']) e;
 select is(t.attempt('mesh_admin', format('select %I from mesh_data.%I limit 0', c.col, c.tab)), '42501', format('mesh_admin does not read %s.%s', c.tab, c.col))
 from (values ('message', 'body'), ('message', 'message_id'), ('message', 'data'), ('key', 'verifier'), ('key', 'public_key'), ('invite', 'verifier'), ('invite', 'certificate'), ('session', 'hello'), ('session', 'push_verifier'), ('session', 'session_key'),
   ('idempotency', 'key'), ('idempotency', 'body_hash'), ('setting', 'identity_secret'), ('setting', 'signup_open')) c (tab, col);
