@@ -39,6 +39,12 @@ pub async fn call_with(
     signer: Option<&Signer>,
     options: Options,
 ) -> Result<Value> {
+    let bound;
+    let mut client = client;
+    if function.arguments.iter().any(|a| a.kind == "mesh.signed") && signer.is_some() {
+        bound = client.bound_to_mesh().await?;
+        client = &bound;
+    }
     let filled = fill(
         function,
         arguments,

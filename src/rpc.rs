@@ -89,6 +89,17 @@ impl Client {
         })
     }
 
+    /// The same client, naming its mesh by id, as signed calls do: a name may mean another mesh to somebody else, or later.
+    /// Costs a call. Without a mesh it stays as it is.
+    pub async fn bound_to_mesh(&self) -> Result<Client> {
+        let who = self.call("whoami", &Map::new()).await?;
+        let mut bound = self.clone();
+        if let Some(id) = who["mesh_id"].as_str() {
+            bound.target.mesh = Some(id.to_owned());
+        }
+        Ok(bound)
+    }
+
     /// One call.
     ///
     /// The relay's own error when it refuses; ME503 with a hint when it cannot be reached or does not answer in 70 s.

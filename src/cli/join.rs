@@ -86,16 +86,14 @@ async fn join(
     if let Some(name) = display_name {
         arguments.insert("display_name".into(), name.into());
     }
-    let certificate =
-        invite
-            .signer()
-            .sign_call("redeem_invite", &Value::Object(arguments.clone()), None);
+    let client = place.client(Some(invite))?.bound_to_mesh().await?;
+    let certificate = invite.signer().sign_call(
+        "redeem_invite",
+        &Value::Object(arguments.clone()),
+        client.target.mesh.as_deref(),
+    );
     arguments.insert("certificate".into(), certificate);
-    if let Err(error) = place
-        .client(Some(invite))?
-        .call("redeem_invite", &arguments)
-        .await
-    {
+    if let Err(error) = client.call("redeem_invite", &arguments).await {
         if stored.is_none() && (400..500).contains(&error.status()) {
             keystore::delete(place.home, &id).await?;
         }

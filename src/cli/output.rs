@@ -197,8 +197,7 @@ fn cell(name: &str, value: &Value, look: Look) -> String {
         Value::Bool(true) => "yes".into(),
         Value::Bool(false) => "no".into(),
         Value::String(text) => {
-            let time = name
-                .ends_with("_at")
+            let time = (name.ends_with("_at") || name == "since")
                 .then(|| relative(text, look.now))
                 .flatten();
             time.unwrap_or_else(|| clean(text))
@@ -208,7 +207,20 @@ fn cell(name: &str, value: &Value, look: Look) -> String {
             .map(|i| clean_line(&cell("", i, look)))
             .collect::<Vec<_>>()
             .join(", "),
+        Value::Object(fields) if fields.get("verified").is_some_and(Value::is_boolean) => {
+            chain(fields, look)
+        }
         other => json(other, false),
+    }
+}
+
+/// What a checked `mesh.chain` says.
+fn chain(fields: &Map<String, Value>, look: Look) -> String {
+    let text = |name: &str| clean_line(fields.get(name).and_then(Value::as_str).unwrap_or_default());
+    if fields["verified"] == true {
+        format!("by {}", text("owner"))
+    } else {
+        paint("1;31", &format!("NOT VERIFIED: {}", text("why")), look.colour)
     }
 }
 

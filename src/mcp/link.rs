@@ -7,7 +7,7 @@ use crate::{
     crypto::Signer,
     error::{Error, Result},
     home::Home,
-    rpc::Target,
+    rpc::{Client, Target},
     session::{Notice, Session, Window},
 };
 use serde_json::Map;
@@ -190,15 +190,14 @@ impl Link {
     }
 
     async fn open(&self, window: &Window) -> Result<(Live, mpsc::Receiver<Notice>)> {
-        let (home, target, identity) = self.credential().await?;
+        let (home, mut target, identity) = self.credential().await?;
+        let whoami = Client::new(target.clone())?.call("whoami", &Map::new()).await?;
+        // The hello is signed for the mesh's id: a name may mean another mesh to somebody else, or later.
+        target.mesh = whoami["mesh_id"].as_str().map(str::to_owned);
         let (session, answer, notices) =
             Session::open(target.clone(), identity, window.clone()).await?;
         self.announcer
             .opened(answer["unread"].as_u64().unwrap_or(0));
-        let whoami = session
-            .call("whoami", &Map::new())
-            .await
-            .unwrap_or_default();
         if let Some(catalogue) = catalogues::now(&home, &target.relay, target.ca.clone()).await {
             *self
                 .catalogue

@@ -14,6 +14,8 @@ $$;
 -- Opening
 select t.refuses('a window needs the agent''s identity to sign', 403, 'commander', 'open_session', t.opening('commander') || jsonb_build_object('hello', t.signed(w)))
 from unnest(array['commander', 'alice', 'identity of backend', 'window of commander']) w;
+select t.refuses('a hello that was signed for another mesh', 400, 'commander', 'open_session', t.opening('commander') || jsonb_build_object('hello',
+  t.signed('identity of commander') || jsonb_build_object('document', ((t.signed('identity of commander') ->> 'document')::jsonb || jsonb_build_object('mesh', gen_random_uuid()))::text)));
 select t.refuses('a hello of ten minutes ago', 400, 'commander', 'open_session', t.opening('commander') || jsonb_build_object('hello', t.signed('identity of commander', clock_timestamp() - interval '10 min')));
 select t.refuses('a hello of ten minutes ahead', 400, 'commander', 'open_session', t.opening('commander') || jsonb_build_object('hello', t.signed('identity of commander', clock_timestamp() + interval '10 min')));
 select is((select count(*) from mesh_data.session), 0::bigint, 'nothing was opened');

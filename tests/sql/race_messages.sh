@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# Messages from and to several sessions at once: taken, sent twice, crossing, in batches.
+. "$(dirname "$0")/sessions.bash"
+
+send() { status "$1" send_message "'{\"to\": \"$2\", \"message\": \"$3\"}'"; }
+texts() { echo "select t.texts(t.call('$1', 'check_messages', '{\"limit\": ${2:-100}}') #> '{answer,messages}')"; }
+states() { run_sql -c "select string_agg(distinct d.state, ' ') from mesh_data.delivery d join mesh_data.mesh m using (mesh_id) where m.name = 'race'"; }
+
+# Two keys of one agent drain at once: the second waits, gets the same again, and each message is settled once.
+run_sql -o /dev/null -c "select t.send('two', 'one', 'm' || n) from generate_series(1, 3) n"
+tell a "begin; $(texts one)"; is "$(heard a)" "m1 m2 m3" "one key takes what is there"
+tell b "$(texts 'one too')"; is "$(blocked b)" blocked "another key of that agent waits"
+tell a commit; heard a
+is "$(heard b)" "m1 m2 m3" "and gets the same again: an agent is one recipient"
+tell a "$(texts one)"; is "$(heard a)" "m1 m2 m3" "who lost the claim settles nothing"
+tell a "$(texts one)"; is "$(heard a)" "" "who has it settles all"
+is "$(states)" acknowledged "once"
+
+# Both drain while somebody sends: nothing is lost, nothing fails, nothing deadlocks.
+session c
+for n in $(seq 60); do
+  tell c "$(send two one "n$n")"
+  tell a "$(texts one 5)"
+  tell b "$(texts 'one too' 5)"
+done
+heard c >/dev/null; heard a >/dev/null; heard b >/dev/null
+is "$(grep -vcE '^(200|mark-[0-9]+)$' "$dir/c.out")" 0 "every send worked"
+for n in $(seq 20); do tell a "$(texts one)"; tell b "$(texts 'one too')"; done
+heard a >/dev/null; heard b >/dev/null
+tell a "$(texts one)"; heard a >/dev/null; tell a "$(texts one)"; heard a >/dev/null
+is "$(cat "$dir/a.out" "$dir/b.out" | grep -o '\bn[0-9]*' | sort -u | wc -l)" 60 "each of 60 messages reached the agent"
+is "$(states)" acknowledged "and is settled"
+is "$(cat "$dir/a.out" "$dir/b.out" | grep -ciE 'error|deadlock')" 0 "without an error"
+
+# One key of idempotency, sent twice at once
+keyed() { echo "select (x ->> 'status') || ' ' || coalesce(x #>> '{answer,duplicate}', x #>> '{answer,code}') from t.call('two', 'send_message', '{\"to\": \"one\", \"message\": \"$2\", \"key\": \"$1\"}') x"; }
+tell a "begin; $(keyed k same)"; is "$(heard a)" "200 false" "one sends with a key"
+tell b "$(keyed k same)"; is "$(blocked b)" blocked "the same at once waits"
+tell a commit; heard a
+is "$(heard b)" "200 true" "and is a duplicate"
+tell a "begin; $(keyed k2 same)"; heard a >/dev/null
+tell b "$(keyed k2 other)"; blocked b >/dev/null
+tell a commit; heard a
+is "$(heard b)" "409 ME409" "another text with that key is refused"
+tell a "begin; $(keyed k3 same)"; heard a >/dev/null
+tell b "$(keyed k3 other)"; blocked b >/dev/null
+tell a rollback; heard a
+is "$(heard b)" "200 false" "unless the first was never sent"
+for n in $(seq 20); do tell a "$(keyed "f$n" same)"; tell b "$(keyed "f$n" same)"; done
+heard a >/dev/null; heard b >/dev/null
+is "$(run_sql -c "select count(*) from mesh_data.message m join mesh_data.agent a on a.agent_id = m.sender_agent_id where a.name = 'two' and m.body = 'same' and a.mesh_id = (select mesh_id from mesh_data.mesh where name = 'race')")" 22 \
+  "twenty times twice at once: twenty messages"
+
+# Crossing: one to two, two to one, and to all, in batches of one transaction each
+batch() {
+  echo "select string_agg(c.status::text, ' ') from mesh_lib.call((select array_agg(t.token(w)) from unnest(array[$1]) w), array_fill(null::text, array[3]), array_fill(null::text, array[3]),
+    array_fill('send_message'::text, array[3]), array(select jsonb_build_object('to', w, 'message', 'cross')::text from unnest(array[$2]) w)) c" | tr '\n' ' '
+}
+for n in $(seq 40); do
+  tell a "$(batch "'one', 'two', 'one'" "'two', 'one', '*'")"
+  tell b "$(batch "'two', 'one', 'two'" "'one', 'two', '*'")"
+  tell c "$(batch "'two', 'two', 'one'" "'*', 'one', '*'")"
+done
+heard a >/dev/null; heard b >/dev/null; heard c >/dev/null
+is "$(cat "$dir"/[abc].out | grep -c '^200 200 200$')" 120 "360 crossing sends in 120 batches: no deadlock comes to the surface"
+
+# Batches that take mail in opposite orders, as two relays might: one call is told to try again, and does no harm.
+tell a "begin; $(status one check_messages)"; heard a >/dev/null
+tell b "begin; $(status two check_messages)"; heard b >/dev/null
+tell a "$(status two check_messages)"; blocked a >/dev/null
+tell b "$(status one check_messages)"; tell a commit; tell b commit; heard a; heard b
+is "$(tail -qn 4 "$dir/a.out" "$dir/b.out" | grep -E '^[0-9]+$' | sort | xargs)" "200 503" "of two batches in a deadlock one call is refused as busy, the rest is done"
+
+# In order per sender and recipient, also between sessions that commit one after the other
+run_sql -o /dev/null -c "select t.take('one'), t.take('one'), t.take('one'), t.take('one'), t.take('one'), t.take('one'), t.take('one'), t.take('one')" -c "select t.take('one', '{\"limit\": 100}') from generate_series(1, 10)"
+for n in $(seq 20); do
+  if [ $((n % 2)) = 0 ]; then s=a; else s=b; fi
+  tell $s "$(send two one "o$n")"; heard $s >/dev/null
+done
+tell a "$(texts one)"
+is "$(heard a)" "$(seq -f 'o%g' -s ' ' 20)" "mail of one sender arrives in the order it was sent"
+
+# Revoking a key in the middle of sends
+tell a "begin; $(send two one before)"; is "$(heard a)" 200 "a send is under way"
+run_sql -o /dev/null -c "select t.does('racer', 'revoke_key', jsonb_build_object('key_id', t.does('two', 'whoami') -> 'key_id'))"
+tell a "$(send two one after)"; is "$(heard a)" 401 "its key is revoked and committed: the next call is refused, in the same transaction"
+tell a commit; heard a
+tell b "$(send two one later)"; is "$(heard b)" 401 "and in any other"
+tell b "$(texts one)"; is "$(heard b)" before "what was sent before has arrived"
+done_testing
