@@ -216,11 +216,16 @@ fn cell(name: &str, value: &Value, look: Look) -> String {
 
 /// What a checked `mesh.chain` says.
 fn chain(fields: &Map<String, Value>, look: Look) -> String {
-    let text = |name: &str| clean_line(fields.get(name).and_then(Value::as_str).unwrap_or_default());
+    let text =
+        |name: &str| clean_line(fields.get(name).and_then(Value::as_str).unwrap_or_default());
     if fields["verified"] == true {
         format!("by {}", text("owner"))
     } else {
-        paint("1;31", &format!("NOT VERIFIED: {}", text("why")), look.colour)
+        paint(
+            "1;31",
+            &format!("NOT VERIFIED: {}", text("why")),
+            look.colour,
+        )
     }
 }
 

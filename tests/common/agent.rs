@@ -9,6 +9,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 /// Who calls: the bearer, and what signs.
 pub struct Agent {
     pub token: String,
+    mesh_id: String,
     identity: SigningKey,
 }
 
@@ -31,17 +32,18 @@ impl Agent {
             .expect("hex");
         Agent {
             token: machine.token(),
+            mesh_id: credential["mesh_id"].as_str().expect("a mesh").to_owned(),
             identity: SigningKey::from_bytes(&seed.try_into().expect("32 bytes")),
         }
     }
 
-    /// A signed argument for a call.
+    /// A signed argument for a call in its mesh.
     pub fn sign(&self, function: &str, arguments: &Value) -> Value {
         let at = OffsetDateTime::now_utc()
             .replace_nanosecond(0)
             .expect("0 is valid");
         let document = serde_json_canonicalizer::to_string(&json!({
-            "function": function, "arguments": arguments, "mesh": null, "signed_at": at.format(&Rfc3339).expect("a date"),
+            "function": function, "arguments": arguments, "mesh": self.mesh_id, "signed_at": at.format(&Rfc3339).expect("a date"),
         }))
         .expect("JSON");
         let signature = self
