@@ -83,6 +83,12 @@ $$;
 create function mesh_lib.tell_relay(effects jsonb) returns void
 language sql volatile set search_path = '' as $$ select set_config('mesh.effects', tell_relay.effects::text, true) $$;
 
+-- Every statement of a relay names this view, so a reload that locks it first finds no relay half way through the old
+-- code: holding one table and waiting for another, or with a plan for types that are no more.
+create view mesh_lib.gate as select true as open;
+comment on view mesh_lib.gate is 'Relays call through this: select … from mesh_lib.gate, mesh_lib.call(…).';
+grant select on mesh_lib.gate to mesh_relay;
+
 create function mesh_lib.call(tokens text[], meshes text[], sessions text[], functions text[], arguments text[])
 returns table (ordinal integer, status integer, answer json, caller jsonb, effects jsonb)
 language plpgsql volatile security definer set search_path = '' as $$
