@@ -49,7 +49,9 @@ fn the_readme_works_as_it_stands() {
     let ran = friend.mesh_with_path(&path, &["run", "designer"]);
     assert!(ran.code == 0 && ran.out.contains("UI designer"), "{ran:?}");
     let again = friend.shell(join);
-    assert_ne!(again.code, 0, "an invite is for one: {again:?}");
+    assert_eq!(again.code, 0, "harmless on the same machine: {again:?}");
+    let stolen = Clean::new().shell(join);
+    assert_eq!(stolen.code, 1, "an invite is for one: {stolen:?}");
 
     friend.ok(&["send", &person(&owner), "thanks"]);
     assert!(owner.ok(&["inbox"]).contains("designer"));
