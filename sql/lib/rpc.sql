@@ -21,8 +21,11 @@ begin
     perform mesh_lib.fail(400, 'the arguments must be one JSON object', 'mesh help ' || run.function);
   end if;
   for _argument in
-    select coalesce(g.key, a.name) as name, a.json_type, a.required, jsonb_typeof(g.value) as given, a.name is null as unknown
-    from jsonb_each(_arguments) g full join jsonb_to_recordset(_call.arguments) a (name text, json_type text, required boolean) on a.name = g.key
+    select coalesce(g.key, a.name) as name, a.json_type, a.required, jsonb_typeof(g.value) as given, a.name is null as unknown,
+      -- Postgres would take [null] and [[x]] for arrays, too.
+      a.type like '%[]' and jsonb_path_exists(g.value, 'strict $[*] ? (@.type() == "null" || @.type() == "array")', silent => true) as nested
+    from jsonb_each(_arguments) g
+    full join jsonb_to_recordset(_call.arguments) a (name text, type text, json_type text, required boolean) on a.name = g.key
   loop
     if _argument.unknown then
       perform mesh_lib.fail(400, format('%s takes no argument %L', run.function, left(_argument.name, 63)), 'mesh help ' || run.function,
@@ -32,6 +35,8 @@ begin
     elsif _argument.given not in ('null', _argument.json_type) and _argument.json_type <> 'any' then
       perform mesh_lib.fail(400, format('the argument %L must be a JSON %s, not %s', _argument.name, _argument.json_type, _argument.given),
         'mesh help ' || run.function);
+    elsif _argument.nested then
+      perform mesh_lib.fail(400, format('the elements of %L must be neither null nor arrays', _argument.name), 'mesh help ' || run.function);
     end if;
   end loop;
 
@@ -77,6 +82,12 @@ $$;
 -- What a call wants its relay to do besides answering.
 create function mesh_lib.tell_relay(effects jsonb) returns void
 language sql volatile set search_path = '' as $$ select set_config('mesh.effects', tell_relay.effects::text, true) $$;
+
+-- Every statement of a relay names this view, so a reload that locks it first finds no relay half way through the old
+-- code: holding one table and waiting for another, or with a plan for types that are no more.
+create view mesh_lib.gate as select true as open;
+comment on view mesh_lib.gate is 'Relays call through this: select … from mesh_lib.gate, mesh_lib.call(…).';
+grant select on mesh_lib.gate to mesh_relay;
 
 create function mesh_lib.call(tokens text[], meshes text[], sessions text[], functions text[], arguments text[])
 returns table (ordinal integer, status integer, answer json, caller jsonb, effects jsonb)
