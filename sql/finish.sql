@@ -16,6 +16,9 @@ begin
 end
 $$;
 
+-- A restored dump refreshes the catalogue as its owner.
+grant usage on schema mesh, mesh_lib to mesh_owner;
+
 -- Helpers are callable by the roles whose functions use them; they hold no secret and run with the caller's rights.
 do $$
 declare
@@ -34,6 +37,7 @@ grant execute on function mesh_lib.me(), mesh_lib.my_meshes(), mesh_lib.owned_me
 
 create materialized view mesh_lib.callable as
 select p.proname::text as name, mesh_lib.front(c.comment, 'set') as set_function,
+  coalesce('mesh ' || btrim(regexp_replace(mesh_lib.front(c.comment, 'cli'), ' *<[^>]*>', '', 'g')) || ' --help', '') as help,
   -- A set is an array, a row an object (null when all of it is null), and one lone column an object too.
   case
     when p.proretset then 'coalesce(json_agg(to_json(f)) filter (where f is distinct from null), ''[]'')'

@@ -32,7 +32,7 @@ begin
 end
 $$;
 
--- The agent of this name in the caller's mesh, or ME404 with the names that come near.
+-- The agent of this name in the caller's mesh, or ME404 with those there are; the client shows what comes near.
 create function mesh_lib.agent_named(name text) returns mesh_data.agent
 language plpgsql stable set search_path = '' as $$
 declare
@@ -42,7 +42,7 @@ begin
   where a.mesh_id = (select mesh_lib.my_mesh()) and a.name = lower(agent_named.name) and a.removed_at is null;
   if not found then
     perform mesh_lib.fail(404, format('there is no agent %L in this mesh', left(agent_named.name, 63)), 'mesh peers',
-      jsonb_build_object('candidates', array(
+      jsonb_build_object('asked', left(agent_named.name, 63), 'candidates', array(
         select a.name from mesh_data.agent a where a.mesh_id = (select mesh_lib.my_mesh()) and a.removed_at is null order by a.name limit 100)));
   end if;
   return _agent;

@@ -35,16 +35,17 @@ returns table (ordinal integer, me mesh_lib.identity, error json, given jsonb)
 language plpgsql stable security definer set search_path = '' as $$
 #variable_conflict use_column
 declare
-  _expected constant jsonb := (select c.arguments from mesh_lib.callable c where c.name = requests.function);
+  _call mesh_lib.callable;
   _given jsonb;
 begin
+  select * into _call from mesh_lib.callable c where c.name = requests.function;
   for _given in
     select (array_agg(a.a))[1]
     from (select coalesce(nullif(u, ''), '{}')::jsonb as a from unnest(requests.arguments) u) a
     group by case when jsonb_typeof(a.a) = 'object' then (select string_agg(e.key || ' ' || jsonb_typeof(e.value), ' ') from jsonb_each(a.a) e) else 'x' end
   loop
     begin
-      perform mesh_lib.check_arguments(requests.function, _expected, _given);
+      perform mesh_lib.check_arguments(requests.function, _call.help, _call.arguments, _given);
     exception when others then
       -- Whose call it is comes first: a caller nobody knows hears of that.
       if cardinality(requests.tokens) > 1 or not exists (

@@ -14,7 +14,9 @@ begin
   else
     select * into _key from mesh_data.key k where k.verifier = _verifier;
     if found then
-      if _key.revoked_at is not null then
+      if _key.revoked_at is not null and _key.kind = 'ticket' then
+        perform mesh_lib.fail(410, 'this one-time key was used already', 'mesh login');
+      elsif _key.revoked_at is not null then
         perform mesh_lib.fail(401, 'this key was revoked', 'mesh login');
       elsif _key.expires_at <= mesh_lib.now() then
         perform mesh_lib.fail(401, 'this key has expired', 'mesh login');
@@ -86,7 +88,7 @@ begin
   where b.account_id = in_mesh.me.account_id and b.revoked_at is null;
   if in_mesh.mesh is not null and _found is null then
     perform mesh_lib.fail(404, 'there is no mesh ' || quote_literal(in_mesh.mesh), 'mesh projects',
-      jsonb_build_object('candidates', coalesce(_mine, '{}')));
+      jsonb_build_object('asked', in_mesh.mesh, 'candidates', coalesce(_mine, '{}')));
   end if;
   -- Of several meshes with this name the account's own one is meant.
   if cardinality(_found) > 1 and in_mesh.mesh is not null then

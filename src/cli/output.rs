@@ -216,11 +216,16 @@ fn cell(name: &str, value: &Value, look: Look) -> String {
 
 /// What a checked `mesh.chain` says.
 fn chain(fields: &Map<String, Value>, look: Look) -> String {
-    let text = |name: &str| clean_line(fields.get(name).and_then(Value::as_str).unwrap_or_default());
+    let text =
+        |name: &str| clean_line(fields.get(name).and_then(Value::as_str).unwrap_or_default());
     if fields["verified"] == true {
         format!("by {}", text("owner"))
     } else {
-        paint("1;31", &format!("NOT VERIFIED: {}", text("why")), look.colour)
+        paint(
+            "1;31",
+            &format!("NOT VERIFIED: {}", text("why")),
+            look.colour,
+        )
     }
 }
 
@@ -238,6 +243,10 @@ fn error_text(error: &Error, colour: bool) -> String {
         .filter_map(Value::as_str)
         .map(clean_line)
         .collect();
+    let candidates = match data("asked").and_then(Value::as_str) {
+        Some(asked) => near(asked, candidates),
+        None => candidates,
+    };
     if !candidates.is_empty() {
         text += &format!("did you mean {}?\n", candidates.join(", "));
     }
@@ -257,6 +266,22 @@ fn error_text(error: &Error, colour: bool) -> String {
         );
     }
     text
+}
+
+/// At most three of `names` that look like what was asked for, the likeliest first; also by a mesh's name without its owner.
+fn near(asked: &str, names: Vec<String>) -> Vec<String> {
+    let asked = asked.to_lowercase();
+    let likeness = |name: &str| {
+        let bare = name.rsplit('/').next().unwrap_or(name);
+        strsim::jaro_winkler(name, &asked).max(0.99 * strsim::jaro_winkler(bare, &asked))
+    };
+    let mut near: Vec<(f64, String)> = names
+        .into_iter()
+        .map(|name| (likeness(&name), name))
+        .filter(|(likeness, _)| *likeness > 0.75)
+        .collect();
+    near.sort_by(|a, b| b.0.total_cmp(&a.0));
+    near.into_iter().take(3).map(|(_, name)| name).collect()
 }
 
 fn paint(code: &str, text: &str, colour: bool) -> String {

@@ -191,7 +191,9 @@ impl Link {
 
     async fn open(&self, window: &Window) -> Result<(Live, mpsc::Receiver<Notice>)> {
         let (home, mut target, identity) = self.credential().await?;
-        let whoami = Client::new(target.clone())?.call("whoami", &Map::new()).await?;
+        let whoami = Client::new(target.clone())?
+            .call("whoami", &Map::new())
+            .await?;
         // The hello is signed for the mesh's id: a name may mean another mesh to somebody else, or later.
         target.mesh = whoami["mesh_id"].as_str().map(str::to_owned);
         let (session, answer, notices) =

@@ -47,8 +47,8 @@ pub async fn drop_code(transaction: &Transaction<'_>, keep: &HashSet<String>) ->
     Ok(())
 }
 
-/// Locks the views of the code schemas before anything else. Calls read one early, so new calls stop there, holding little
-/// that we need, and those under way can end. (LOCK TABLE takes no materialized view, and a view's tables with it.)
+/// Locks the views of the code schemas before anything else, the gate first: relays come through it, so new calls stop
+/// there, holding nothing that we need, and those under way can end. (LOCK TABLE takes no materialized view, and a view's tables with it.)
 pub async fn lock_views(transaction: &Transaction<'_>) -> Result<(), Error> {
     let locks = texts(
         transaction,
@@ -56,7 +56,7 @@ pub async fn lock_views(transaction: &Transaction<'_>) -> Result<(), Error> {
            c.oid::regclass, pg_catalog.pg_get_userbyid(c.relowner))
          from pg_catalog.pg_class c
          where c.relnamespace in (to_regnamespace('mesh'), to_regnamespace('mesh_lib')) and c.relkind in ('v', 'm')
-         order by c.relkind, c.relname",
+         order by c.relname <> 'gate', c.relkind, c.relname",
     )
     .await?;
     transaction.batch_execute(&locks.join(";\n")).await

@@ -11,7 +11,7 @@ use tokio_postgres::types::{Json, ToSql};
 use tokio_postgres::{Row, error::SqlState};
 
 const CALL: &str = "select ordinal, status, answer, caller, effects \
-                    from mesh_lib.call($1, $2, $3, $4, $5, $6) order by ordinal";
+                    from mesh_lib.gate, mesh_lib.call($1, $2, $3, $4, $5, $6) order by ordinal";
 const TIME_OUTS: &str = "set statement_timeout = '10s'; set lock_timeout = '5s'; set idle_in_transaction_session_timeout = '15s'";
 const CONNECT: Duration = Duration::from_secs(5);
 /// Longer than the server's own statement_timeout: this one only ends a connection that went silent.

@@ -11,7 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
-const MAIL: &str = "select session_id, ended, frame from mesh_lib.mail($1, $2, $3)";
+const MAIL: &str = "select session_id, ended, frame from mesh_lib.gate, mesh_lib.mail($1, $2, $3)";
 /// The net under a lost ping.
 const POLL: Duration = Duration::from_millis(500);
 

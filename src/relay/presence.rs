@@ -7,10 +7,10 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use uuid::Uuid;
 
-const CONFIRM: &str = "select mesh_lib.confirm($1, $2, $3)";
-const DISCONNECTED: &str = "select mesh_lib.disconnected($1, $2)";
-const RECEIPT: &str = "select mesh_lib.receipt($1, $2, $3)";
-const REFUSED: &str = "select * from mesh_lib.refused_keys($1)";
+const CONFIRM: &str = "select mesh_lib.confirm($1, $2, $3) from mesh_lib.gate";
+const DISCONNECTED: &str = "select mesh_lib.disconnected($1, $2) from mesh_lib.gate";
+const RECEIPT: &str = "select mesh_lib.receipt($1, $2, $3) from mesh_lib.gate";
+const REFUSED: &str = "select k from mesh_lib.gate, mesh_lib.refused_keys($1) k";
 const EVERY: Duration = Duration::from_secs(15);
 const RETRY: Duration = Duration::from_millis(500);
 const LEAVE: Duration = Duration::from_secs(3);

@@ -154,6 +154,11 @@ impl Editor {
         )
     }
 
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Closes the pipes and waits for the end.
     pub fn hang_up(&mut self) -> ExitStatus {
         self.input.take();

@@ -3,9 +3,12 @@
 
 #![allow(dead_code)] // each test file uses its part of it
 
+pub mod agent;
 pub mod editor;
+pub mod http;
 pub mod postgres;
 pub mod relay;
+pub mod socket;
 pub mod team;
 
 use serde_json::Value;

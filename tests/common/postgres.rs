@@ -76,6 +76,34 @@ impl Database {
             .expect("mesh starts")
     }
 
+    /// Throws everybody out and lets nobody in.
+    pub fn go_away(&self) {
+        let name = &self.name;
+        psql(
+            "postgres",
+            &format!("alter database {name} allow_connections false"),
+        );
+        self.drop_connections();
+    }
+
+    pub fn come_back(&self) {
+        psql(
+            "postgres",
+            &format!("alter database {} allow_connections true", self.name),
+        );
+    }
+
+    /// Ends every connection to it.
+    pub fn drop_connections(&self) {
+        psql(
+            "postgres",
+            &format!(
+                "select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = '{}'",
+                self.name
+            ),
+        );
+    }
+
     pub fn url(&self, role: &str) -> String {
         url(&self.name, role)
     }

@@ -4,6 +4,7 @@ use super::{MESH, eventually};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 /// A running relay; killed with the value.
 pub struct Relay {
@@ -21,23 +22,34 @@ impl Relay {
 
     /// The same with further arguments of `mesh relay`.
     pub fn start_with(database_url: &str, args: &[&str]) -> Relay {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .expect("a free port")
-            .local_addr()
-            .expect("an address")
-            .port();
+        let relay = Relay::boot_with(database_url, args);
+        eventually("the relay serves", || relay.health() == 200);
+        relay
+    }
+
+    /// Starts a relay and waits for nothing.
+    pub fn boot(database_url: &str) -> Relay {
+        Relay::boot_with(database_url, &[])
+    }
+
+    fn boot_with(database_url: &str, args: &[&str]) -> Relay {
         let mut relay = Relay {
-            port,
+            port: free_port(),
             database_url: database_url.to_owned(),
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
             child: None,
         };
-        relay.restart();
+        relay.spawn();
         relay
     }
 
-    /// Starts it again on the same port, after `kill`.
+    /// Starts it again on the same port, after `kill`, and waits until it serves.
     pub fn restart(&mut self) {
+        self.spawn();
+        eventually("the relay serves", || self.health() == 200);
+    }
+
+    fn spawn(&mut self) {
         let child = Command::new(MESH)
             .args([
                 "relay",
@@ -53,13 +65,30 @@ impl Relay {
             .spawn()
             .expect("mesh starts");
         self.child = Some(child);
-        eventually("the relay serves", || self.health() == 200);
+    }
+
+    /// SIGTERM.
+    pub fn terminate(&self) {
+        let pid = nix::unistd::Pid::from_raw(self.pid() as i32);
+        nix::sys::signal::kill(pid, nix::sys::signal::SIGTERM).expect("the relay runs");
+    }
+
+    /// Waits for its own end, and says whether that was a clean one.
+    pub fn ended_well(&mut self) -> bool {
+        let mut status = None;
+        eventually("the relay ends", || {
+            let child = self.child.as_mut().expect("the relay was started");
+            status = child.try_wait().expect("a status");
+            status.is_some()
+        });
+        self.child = None;
+        status.is_some_and(|status| status.success())
     }
 
     /// SIGKILL.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
-            child.kill().expect("the relay runs");
+            child.kill().expect("a process of ours");
             child.wait().expect("the relay ends");
         }
     }
@@ -129,4 +158,15 @@ pub fn status(answer: &str) -> u16 {
         .nth(1)
         .and_then(|status| status.parse().ok())
         .unwrap_or(0)
+}
+
+static NEXT: AtomicU16 = AtomicU16::new(0);
+
+/// A port nobody listens on, below those the system gives to outgoing connections: a relay that is down keeps it.
+pub fn free_port() -> u16 {
+    let begin = (std::process::id() % 500) as u16 * 20;
+    (0..10_000)
+        .map(|_| 20_000 + (begin + NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000)
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("a free port")
 }

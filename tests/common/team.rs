@@ -1,7 +1,7 @@
 //! A relay with its own database, a mesh and agents that are set up on this machine.
 
-use super::editor::Editor;
-use std::{net::TcpListener, path::Path, process::Command};
+use super::{editor::Editor, relay::free_port};
+use std::{path::Path, process::Command};
 use tempfile::TempDir;
 
 pub struct Team {
@@ -12,13 +12,9 @@ pub struct Team {
 impl Team {
     /// A mesh `proj` with these agents.
     pub fn of(agents: &[&str]) -> Team {
-        let free = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap();
         let team = Team {
             home: tempfile::tempdir().unwrap(),
-            listen: free.to_string(),
+            listen: format!("127.0.0.1:{}", free_port()),
         };
         team.up();
         assert_eq!(team.mesh(&["create", "proj"]).0, 0);

@@ -74,6 +74,18 @@ fn an_error_says_what_was_meant_and_what_to_run() {
         error_text(&error, false),
         "error: no agent desinger\ndid you mean designer, desk?\nhint: run mesh peers\n"
     );
+    let all = [
+        "alice",
+        "backend",
+        "bob",
+        "carol/designer",
+        "designer",
+        "desk",
+    ];
+    error.data = Some(json!({"asked": "Desinger", "candidates": all}));
+    assert!(error_text(&error, false).contains("did you mean designer, carol/designer"));
+    error.data = Some(json!({"asked": "zzz", "candidates": all}));
+    assert!(!error_text(&error, false).contains("did you mean"));
     assert!(error_text(&error, true).starts_with("\u{1b}[1;31merror:\u{1b}[0m"));
     let taken = Error::new(409, "agent already running in another window").hint("--takeover");
     assert!(error_text(&taken, false).ends_with("hint: add --takeover\n"));

@@ -1,0 +1,10 @@
+//! The command line as people use it, from a clean HOME.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod clean;
+mod inbox;
+mod manners;
+mod readme;
+mod secrets;
