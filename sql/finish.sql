@@ -16,6 +16,9 @@ begin
 end
 $$;
 
+-- A restored dump refreshes the catalogue as its owner.
+grant usage on schema mesh, mesh_lib to mesh_owner;
+
 -- Helpers are callable by the roles whose functions use them; they hold no secret and run with the caller's rights.
 do $$
 declare

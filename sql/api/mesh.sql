@@ -51,7 +51,7 @@ grant execute on function mesh.create_mesh(mesh.name) to mesh_agent;
 create function mesh.list_meshes() returns table (mesh text, owner text, mode text, agents bigint, online bigint, unread bigint, created_at timestamptz, mesh_id uuid)
 language sql stable set search_path = '' as $$
   select m.name, o.owner, m.mode, count(a.agent_id), count(*) filter (where p.status <> 'offline'),
-    (select count(*) from mesh_data.delivery d where d.agent_id = (select mesh_lib.my_agent()) and d.mesh_id = m.mesh_id and d.state in ('queued', 'delivered')),
+    mesh_lib.unread_in(m.mesh_id),
     m.created_at, m.mesh_id
   from mesh_data.mesh m
   cross join lateral mesh_lib.mesh_owner(m.mesh_id) o

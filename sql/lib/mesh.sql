@@ -20,6 +20,18 @@ $$;
 alter function mesh_lib.mesh_owner(uuid) owner to mesh_definer;
 grant execute on function mesh_lib.mesh_owner(uuid) to mesh_agent;
 
+-- A definer: an account has an agent in each of its meshes, and is only one of them at a time.
+create function mesh_lib.unread_in(mesh_id uuid) returns bigint
+language sql stable security definer set search_path = '' as $$
+  select count(*)
+  from mesh_data.agent a join mesh_data.delivery d on d.agent_id = a.agent_id and d.state in ('queued', 'delivered')
+  where a.mesh_id = unread_in.mesh_id and a.removed_at is null and case (mesh_lib.me()).kind
+    when 'agent' then a.agent_id = mesh_lib.my_agent()
+    else a.kind = 'person' and a.member_id in (select b.member_id from mesh_data.member b where b.account_id = mesh_lib.my_account() and b.revoked_at is null) end
+$$;
+alter function mesh_lib.unread_in(uuid) owner to mesh_definer;
+grant execute on function mesh_lib.unread_in(uuid) to mesh_agent;
+
 -- A definer: counts of the whole mesh, of which an agent may read only its own rows.
 create function mesh_lib.backlog(out backlog bigint, out dead bigint)
 language sql stable security definer set search_path = '' as $$

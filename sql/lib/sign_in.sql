@@ -15,7 +15,9 @@ begin
   else
     select * into _key from mesh_data.key k where k.verifier = _verifier;
     if found then
-      if _key.revoked_at is not null then
+      if _key.revoked_at is not null and _key.kind = 'ticket' then
+        perform mesh_lib.fail(410, 'this one-time key was used already', 'mesh login');
+      elsif _key.revoked_at is not null then
         perform mesh_lib.fail(401, 'this key was revoked', 'mesh login');
       elsif _key.expires_at <= mesh_lib.now() then
         perform mesh_lib.fail(401, 'this key has expired', 'mesh login');

@@ -24,13 +24,7 @@ pub struct Args {
 
 /// Serves until the editor goes away.
 pub async fn run(args: Args, globals: &Globals) -> Result<()> {
-    let log =
-        tracing_subscriber::EnvFilter::try_from_env("MESH_LOG").unwrap_or_else(|_| "warn".into());
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(log)
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .try_init();
+    super::log_to_stderr();
     mcp::serve(mcp::Options::new(
         globals.clone(),
         args.takeover,

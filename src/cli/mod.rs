@@ -74,6 +74,17 @@ local_verbs! {
     Hidden: reference;
 }
 
+/// Logs of a long-running command: to stderr, warnings unless `MESH_LOG` says otherwise (`info`, `mesh=debug`).
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("MESH_LOG")
+        .unwrap_or_else(|_| "warn,rustls_platform_verifier=off".into());
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .try_init();
+}
+
 /// Runs `mesh` as the process was called. Exit codes: 0 done, 1 refused, 2 usage, 3 unavailable, 70 bug.
 pub fn main() -> ExitCode {
     stop_quietly_without_a_reader();

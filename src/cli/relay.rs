@@ -43,6 +43,7 @@ pub struct Args {
 
 /// Serves until Ctrl-C or SIGTERM, then drains.
 pub async fn run(args: Args, _globals: &Globals) -> Result<()> {
+    super::log_to_stderr();
     let options = Options {
         listen: args.listen,
         public_url: args.public_url,

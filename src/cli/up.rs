@@ -60,6 +60,7 @@ pub struct Args {
 
 /// Runs until it is told to stop. Errors: ME503 no Postgres or the port is taken, ME409 a newer database.
 pub async fn run(args: Args, globals: &Globals) -> Result<()> {
+    super::log_to_stderr();
     let home = &Home::find(globals.home.as_deref())?;
     let json = globals.json;
     let base = platform::base(home);

@@ -19,7 +19,7 @@ enum Introduces {
 /// Checks a chain of signed objects, first the owner's. Ok(public key of the owner, 64 hex) or why it fails.
 ///
 /// Each link must be signed by the key that the link before it introduces; an invite may only introduce an agent, and
-/// within the days it was made for; all links that name an agent name the same one. That the first signer *is* the
+/// within the days it was made for; all links are for one mesh, and those that name an agent name the same one. That the first signer *is* the
 /// owner of the mesh is for the caller to compare.
 pub fn verify_chain(chain: &Value) -> Result<String, String> {
     let links = chain.as_array().ok_or("a chain is an array")?;
@@ -31,6 +31,8 @@ pub fn verify_chain(chain: &Value) -> Result<String, String> {
     }
     let mut owner = None;
     let mut agent: Option<String> = None;
+    let mesh = &links[0]["document"];
+    let mesh = mesh.as_str().map(mesh_of).unwrap_or_default();
     let mut before: Option<(Introduces, String, Option<OffsetDateTime>)> = None;
     for (at, link) in links.iter().enumerate() {
         let number = at + 1;
@@ -41,6 +43,9 @@ pub fn verify_chain(chain: &Value) -> Result<String, String> {
         let (kind, key) = introduced(arguments)
             .ok_or_else(|| format!("link {number} introduces no key, or two"))?;
 
+        if document["mesh"] != mesh {
+            return Err(format!("link {number} is for another mesh"));
+        }
         match &before {
             None => owner = Some(signer),
             Some((_, expected, _)) if *expected != signer => {
@@ -84,6 +89,10 @@ pub fn verify_chain(chain: &Value) -> Result<String, String> {
         before = Some((kind, key, until));
     }
     owner.ok_or_else(|| "a chain has at least one link".to_owned())
+}
+
+fn mesh_of(document: &str) -> Value {
+    serde_json::from_str::<Value>(document).map_or(Value::Null, |d| d["mesh"].clone())
 }
 
 fn introduced(arguments: &Value) -> Option<(Introduces, String)> {

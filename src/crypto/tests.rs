@@ -246,7 +246,7 @@ impl Story {
         by.sign_call_at(
             "create_invite",
             &json!({"agent": "designer", "days": days, "invite": invite}),
-            None,
+            Some("proj"),
             self.start,
         )
     }
@@ -255,7 +255,7 @@ impl Story {
         by.sign_call_at(
             "redeem_invite",
             &json!({"identity_key": self.agent.public_key()}),
-            None,
+            Some("proj"),
             at,
         )
     }
@@ -269,7 +269,7 @@ impl Story {
         by.sign_call_at(
             "open_session",
             &json!({"session_key": self.session.public_key()}),
-            None,
+            Some("proj"),
             self.start,
         )
     }
@@ -329,7 +329,7 @@ fn each_broken_rule_breaks_the_chain() {
     let other = s.invite.sign_call(
         "redeem_invite",
         &json!({"identity_key": s.agent.public_key(), "agent": "backend"}),
-        None,
+        Some("proj"),
     );
     let name = why(json!([good[0], other, good[2]]));
     assert!(
@@ -352,10 +352,18 @@ fn each_broken_rule_breaks_the_chain() {
     let both = json!({"identity_key": s.agent.public_key(), "session_key": s.session.public_key()});
     assert!(why(json!([s.owner.sign_call("f", &both, None)])).contains("or two"));
     assert!(why(json!([s.owner.sign_call("f", &json!({}), None)])).contains("no key"));
-    let twice = s
-        .agent
-        .sign_call("f", &json!({"identity_key": stranger.public_key()}), None);
+    let twice = s.agent.sign_call(
+        "f",
+        &json!({"identity_key": stranger.public_key()}),
+        Some("proj"),
+    );
     assert!(why(json!([s.certificate(&s.owner, "a"), twice])).contains("may not"));
+    let elsewhere = s.agent.sign_call(
+        "open_session",
+        &json!({"session_key": s.session.public_key()}),
+        Some("other"),
+    );
+    assert!(why(json!([s.certificate(&s.owner, "a"), elsewhere])).contains("another mesh"));
     for none in [
         json!([]),
         json!({}),

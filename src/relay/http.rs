@@ -203,13 +203,16 @@ fn answered(answer: &Answer) -> Reply {
         401 => _ = headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
         429 | 503 => {
             let seconds = serde_json::from_str::<Value>(answer.body.get()).ok();
-            let seconds = seconds
+            // A limit of stored things says no time: waiting does not help.
+            if let Some(seconds) = seconds
                 .and_then(|e| e["data"]["retry_after"].as_f64())
-                .unwrap_or(1.0);
-            headers.insert(
-                header::RETRY_AFTER,
-                HeaderValue::from(seconds.ceil().max(1.0) as u64),
-            );
+                .or((answer.status == 503).then_some(1.0))
+            {
+                headers.insert(
+                    header::RETRY_AFTER,
+                    HeaderValue::from(seconds.ceil().max(1.0) as u64),
+                );
+            }
         }
         // what is left of the body is not read
         413 => _ = headers.insert(header::CONNECTION, HeaderValue::from_static("close")),

@@ -83,6 +83,7 @@ insert into t.definer values
   ('mesh_lib.owned_meshes', 'mesh_definer', 'policies ask it'),
   ('mesh_lib.managed_meshes', 'mesh_definer', 'policies ask it'),
   ('mesh_lib.mesh_owner', 'mesh_definer', 'name and identity of somebody else''s account'),
+  ('mesh_lib.unread_in', 'mesh_definer', 'an account''s agents in all its meshes'),
   ('mesh_lib.backlog', 'mesh_definer', 'counts deliveries of others'),
   ('mesh_lib.schema_version', 'mesh_definer', 'one number of a table nobody else reads'),
   ('mesh_lib.deliver', 'mesh_definer', 'writes and counts others'' inboxes'),
