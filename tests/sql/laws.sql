@@ -215,5 +215,11 @@ select is_empty($$select c.name from mesh_lib.callable c join t.help h on h.pron
 select is((mesh_lib.catalogue() ->> 'protocol')::integer, 1, 'the catalogue says its protocol');
 select is(json_array_length(mesh_lib.catalogue() -> 'functions')::bigint, (select count(*) from mesh_lib.callable), 'the catalogue holds every call');
 
+-- Ids
+
+create temporary table made on commit drop as select n, mesh_lib.new_id()::text as id from generate_series(1, 20000) n;
+select is_empty($$select m.id from made m where m.id !~ '^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab]'$$, 'an id is a UUIDv7 at any moment of a millisecond');
+select is_empty($$select * from (select left(m.id, 18) < lag(left(m.id, 18)) over (order by m.n) as back from made m) x where x.back$$, 'and sorts by time');
+
 select finish();
 rollback;
