@@ -199,8 +199,8 @@ select set_eq($$select rolname::text from pg_roles where rolname ~ '^mesh_(owner
 select is_empty($$select m.roleid::regrole, m.member::regrole from pg_auth_members m where m.member::regrole::text ~ '^mesh_(owner|definer|agent|relay|worker|admin)$'$$, 'our roles are members of nothing');
 select is_empty($$select c.relname from pg_class c where c.relnamespace in ('mesh'::regnamespace, 'mesh_lib'::regnamespace) and c.relkind = 'v' and not coalesce('security_invoker=true' = any (c.reloptions), false)$$, 'views run with the rights of their reader');
 select is_empty($$select c.relname, x.grantee::regrole from pg_class c, aclexplode(c.relacl) x
-  where c.relnamespace in ('mesh'::regnamespace, 'mesh_lib'::regnamespace) and c.relkind in ('r', 'v', 'm', 'S') and c.relname <> 'callable'
-    and x.grantee::regrole::text not in ('mesh_admin', 'mesh_owner') and x.grantee <> c.relowner$$, 'views are the administrator''s');
+  where c.relnamespace in ('mesh'::regnamespace, 'mesh_lib'::regnamespace) and c.relkind in ('r', 'v', 'm', 'S') and c.relname not in ('callable', 'gate')
+    and x.grantee::regrole::text not in ('mesh_admin', 'mesh_owner') and x.grantee <> c.relowner$$, 'views are the administrator''s, but for the two a relay comes by');
 select is_empty($$select defaclobjtype from pg_default_acl d, aclexplode(d.defaclacl) x where x.grantee = 0$$, 'nothing is granted to PUBLIC by default');
 
 -- What is made from the catalogue
