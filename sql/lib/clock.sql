@@ -6,8 +6,10 @@ language sql stable return clock_timestamp();
 -- A UUIDv7 (RFC 9562 section 5.7): 48 bits of milliseconds, version, 12 bits of the millisecond's fraction, 62 random bits.
 create function mesh_lib.new_id() returns uuid
 language sql volatile set search_path = '' as $$
+  -- Materialized, or the clock would be read again for each use and a millisecond could end in between.
+  with e as materialized (select extract(epoch from mesh_lib.now()) * 1000 as exact)
   select (lpad(to_hex(t.ms), 12, '0') || to_hex(28672 + t.fraction) || substr(r.random, 17))::uuid
-  from (select extract(epoch from mesh_lib.now()) * 1000 as exact) e,
+  from e,
     lateral (select floor(e.exact)::bigint as ms, floor((e.exact - floor(e.exact)) * 4096)::integer as fraction) t,
     (select replace(gen_random_uuid()::text, '-', '') as random) r
 $$;

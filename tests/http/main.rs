@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod identity;
 mod input;
 mod limits;
 mod pages;

@@ -207,8 +207,8 @@ select set_eq($$select rolname::text from pg_roles where rolname ~ '^mesh_(owner
 select is_empty($$select m.roleid::regrole, m.member::regrole from pg_auth_members m where m.member::regrole::text ~ '^mesh_(owner|definer|agent|relay|worker|admin)$'$$, 'our roles are members of nothing');
 select is_empty($$select c.relname from pg_class c where c.relnamespace in ('mesh'::regnamespace, 'mesh_lib'::regnamespace) and c.relkind = 'v' and not coalesce('security_invoker=true' = any (c.reloptions), false)$$, 'views run with the rights of their reader');
 select is_empty($$select c.relname, x.grantee::regrole from pg_class c, aclexplode(c.relacl) x
-  where c.relnamespace in ('mesh'::regnamespace, 'mesh_lib'::regnamespace) and c.relkind in ('r', 'v', 'm', 'S') and c.relname <> 'callable'
-    and x.grantee::regrole::text not in ('mesh_admin', 'mesh_owner') and x.grantee <> c.relowner$$, 'views are the administrator''s');
+  where c.relnamespace in ('mesh'::regnamespace, 'mesh_lib'::regnamespace) and c.relkind in ('r', 'v', 'm', 'S') and c.relname not in ('callable', 'gate')
+    and x.grantee::regrole::text not in ('mesh_admin', 'mesh_owner') and x.grantee <> c.relowner$$, 'views are the administrator''s, but for the two a relay comes by');
 select is_empty($$select defaclobjtype from pg_default_acl d, aclexplode(d.defaclacl) x where x.grantee = 0$$, 'nothing is granted to PUBLIC by default');
 
 -- What is made from the catalogue
@@ -222,6 +222,12 @@ select is_empty($$select h.proname from t.help h where has_function_privilege('m
 select is_empty($$select c.name from mesh_lib.callable c join t.help h on h.proname = c.name where (c.description ->> 'read_only')::boolean <> (h.provolatile <> 'v')$$, 'read_only is volatility');
 select is((mesh_lib.catalogue() ->> 'protocol')::integer, 1, 'the catalogue says its protocol');
 select is(json_array_length(mesh_lib.catalogue() -> 'functions')::bigint, (select count(*) from mesh_lib.callable), 'the catalogue holds every call');
+
+-- Ids
+
+create temporary table made on commit drop as select n, mesh_lib.new_id()::text as id from generate_series(1, 20000) n;
+select is_empty($$select m.id from made m where m.id !~ '^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab]'$$, 'an id is a UUIDv7 at any moment of a millisecond');
+select is_empty($$select * from (select left(m.id, 18) < lag(left(m.id, 18)) over (order by m.n) as back from made m) x where x.back$$, 'and sorts by time');
 
 select finish();
 rollback;

@@ -136,7 +136,7 @@ select t.pass('8 days');
 select t.refuses('and no longer', 401, 'dave''s ticket', 'redeem_ticket', jsonb_build_object('secret', t.secret('dave')));
 select t.pass('0');
 select is(t.does('dave''s ticket', 'redeem_ticket', jsonb_build_object('secret', t.secret('dave'))) ->> 'account', 'dave', 'it becomes an account key');
-select t.refuses('once', 401, 'dave''s ticket', 'redeem_ticket', jsonb_build_object('secret', t.secret('dave again')));
+select t.refuses('once', 410, 'dave''s ticket', 'redeem_ticket', jsonb_build_object('secret', t.secret('dave again')));
 select is((t.does('dave', 'whoami') ->> 'kind') || ' ' || (t.does('dave', 'whoami') ->> 'account'), 'account dave', 'which is all of the account');
 select is((select encode(identity_key, 'hex') from mesh_data.account where name = 'dave'), t.public_key('dave'), 'and its identity');
 select matches(t.attempt('mesh_admin', 'select mesh.create_account(''erin'')'), '^mc_[0-9a-f]{48}$', 'an administrator gets a key with a checksum');

@@ -175,5 +175,16 @@ select t.works('one acknowledged makes room', 'designer', 'send_message', '{"to"
 select t.pass('30 days');
 select is(t.inbox('backend'), 'f2 f3 f5', 'a month later all of it is there');
 
+-- Ids sort by time. A clock that moves on with every reading shows whether one id is made of two readings.
+select t.pass('0');
+select is((select count(*) from generate_series(1, 20000) where substr(mesh_lib.new_id()::text, 15, 1) <> '7'), 0::bigint, 'an id is a UUIDv7');
+create sequence t.reading;
+create or replace function mesh_lib.now() returns timestamptz language sql volatile set search_path = '' as
+  $$ select timestamptz '2030-01-01' + nextval('t.reading') * interval '0.3 milliseconds' $$;
+create table t.id as select n, mesh_lib.new_id() as id from generate_series(1, 1000) n;
+select is((select last_value from t.reading), 1000::bigint, 'each made of one reading of the clock');
+select is((select count(*) from t.id where substr(id::text, 15, 1) <> '7'), 0::bigint, 'so it is one also when a millisecond ends meanwhile');
+select is_empty('select n from (select n, id, lag(id) over (order by n) as before from t.id) i where id < before', 'and none sorts before an earlier one');
+
 select finish();
 rollback;

@@ -46,7 +46,7 @@ heard() {
 }
 blocked() {
   for _ in $(seq 500); do
-    [ "$(run_sql -c "select count(*) from pg_stat_activity where application_name = 'race $1' and wait_event_type = 'Lock'")" = 1 ] && { echo blocked; return; }
+    [ "$(run_sql -c "select count(*) from pg_stat_activity where datname = current_database() and application_name = 'race $1' and wait_event_type = 'Lock'")" = 1 ] && { echo blocked; return; }
     sleep 0.02
   done
   echo "session $1 is not blocked"
