@@ -1,4 +1,4 @@
--- Delivery at speed: priorities, expiry and attempts; fewer indexes on what every message writes. Rows of message and
+-- Delivery at speed: priorities, and fewer indexes on what every message writes. Rows of message and
 -- delivery are written by definers only, which know their agents, so foreign keys and their indexes only cost.
 
 set local role mesh_owner;
@@ -10,16 +10,9 @@ drop index mesh_data.delivery_open;
 drop index mesh_data.delivery_queued;
 
 alter table mesh_data.message
-  add column priority smallint not null default 1 constraint message_priority_is_0_to_2 check (priority between 0 and 2),
-  add column expires_at timestamptz;
+  add column priority smallint not null default 1 constraint message_priority_is_0_to_2 check (priority between 0 and 2);
 
--- agent_id may also be a pool's id: mail that waits for whoever of the pool comes first.
-alter table mesh_data.delivery
-  add column priority smallint not null default 1,
-  add column attempts smallint not null default 0,
-  add column not_before timestamptz,
-  add column expires_at timestamptz,
-  add column reason text constraint delivery_reason_is_short check (length(reason) <= 500);
+alter table mesh_data.delivery add column priority smallint not null default 1;
 create index delivery_open on mesh_data.delivery (agent_id, priority, position) where state in ('queued', 'delivered');
 
 -- Which relay holds a session's socket: it pushes what it commits itself and needs no ping for that.

@@ -19,14 +19,14 @@ create policy idempotency_insert on mesh_data.idempotency for insert to mesh_age
 
 -- A definer, as all that delivers. The dispatch takes the set form; this one is for other functions.
 create function mesh.send_message("to" mesh.addresses, message text, priority text default 'next', key text default null, reply_to uuid default null,
-  expires_in integer default null, data jsonb default null, out message_id uuid, out duplicate boolean, out recipients json)
+  data jsonb default null, out message_id uuid, out duplicate boolean, out recipients json)
 language plpgsql volatile security definer set search_path = '' as $$
 declare
   _answer record;
 begin
   select p.* into _answer from mesh_lib.post(array[row(1, mesh_lib.me(), mesh_lib.addresses(send_message."to"), send_message.message, send_message.data,
     send_message.key, send_message.reply_to, mesh_lib.priority(send_message.priority),
-    mesh_lib.now() + make_interval(secs => send_message.expires_in), mesh_lib.new_id(), false, null)::mesh_lib.letter], null) p;
+    mesh_lib.new_id(), false, null)::mesh_lib.letter], null) p;
   if _answer.status <> 200 then
     perform mesh_lib.fail(_answer.status, _answer.answer ->> 'message', _answer.answer ->> 'hint', (_answer.answer -> 'data')::jsonb);
   end if;
@@ -35,7 +35,7 @@ begin
   send_message.recipients := _answer.answer -> 'recipients';
 end
 $$;
-alter function mesh.send_message(mesh.addresses, text, text, text, uuid, integer, jsonb) owner to mesh_definer;
+alter function mesh.send_message(mesh.addresses, text, text, text, uuid, jsonb) owner to mesh_definer;
 comment on function mesh.send_message is $$---
 cli: send <to> <message>
 who: agent
@@ -46,13 +46,12 @@ Send a message to agents, or with * to everybody else in the mesh. It is stored 
 to: an agent's name, several with commas between them, or * for everybody else.
 message: the text, 1 to 65,536 bytes.
 priority: now (shown at once), next (when the recipient is not working) or low (when it is idle or asks); default next.
-expires_in: seconds after which nobody needs it any more; default never.
 key: a word of yours for this message, 1 to 200 characters; sending again with it sends nothing twice. Default none.
 reply_to: the id of the message this answers; default none.
 data: JSON for programs beside the text, up to 65,536 bytes; default none.
 example: mesh send designer "the header is done"
 example: mesh send '*' "build is green again"$$;
-grant execute on function mesh.send_message(mesh.addresses, text, text, text, uuid, integer, jsonb) to mesh_agent;
+grant execute on function mesh.send_message(mesh.addresses, text, text, text, uuid, jsonb) to mesh_agent;
 
 create function mesh.check_messages("limit" integer default 20, peek boolean default false, seen mesh.seen default null,
   out messages json, out unread bigint, out claim uuid, out pending boolean)
@@ -126,7 +125,7 @@ grant execute on function mesh.wait(mesh.awaited, mesh.seen) to mesh_agent;
 create function mesh.ack_messages(message_ids uuid[], out acknowledged bigint, out already bigint)
 language plpgsql volatile set search_path = '' as $$
 begin
-  perform mesh_lib.fail(500, 'ack_messages has a set form only', '');
+  perform mesh_lib.fail(500, format('%s messages: ack_messages has a set form only', cardinality(ack_messages.message_ids)), '');
 end
 $$;
 comment on function mesh.ack_messages is $$---

@@ -1,30 +1,30 @@
 -- A batch of calls of one function, for its set form: who calls, checked once per caller, and with which arguments, checked
 -- once per shape. Each row is a call; one with an error is answered with it and has no arguments.
 
+-- A caller of a batch: who it is, or why it is nobody.
+create type mesh_lib.calling as (token text, mesh text, session text, me mesh_lib.identity, error json);
+
 -- The callers of a batch, each identified once: by token, mesh and session.
-create function mesh_lib.identify_all(function text, tokens text[], meshes text[], sessions text[])
-returns table (token text, mesh text, session text, me mesh_lib.identity, error json)
+create function mesh_lib.identify_all(function text, tokens text[], meshes text[], sessions text[]) returns setof mesh_lib.calling
 language plpgsql stable security definer set search_path = '' as $$
 declare
   _call record;
-  _me mesh_lib.identity;
+  _caller mesh_lib.calling;
   _sqlstate text; _message text; _hint text; _detail text;
 begin
   select c.who, c.needs_mesh into _call from mesh_lib.callable c where c.name = identify_all.function;
-  for identify_all.token, identify_all.mesh, identify_all.session in
-    select distinct u.token, u.mesh, u.session from unnest(identify_all.tokens, identify_all.meshes, identify_all.sessions) u (token, mesh, session)
+  for _caller in
+    select d.token, d.mesh, d.session, null::mesh_lib.identity, null::json
+    from (select distinct u.* from unnest(identify_all.tokens, identify_all.meshes, identify_all.sessions) u (token, mesh, session)) d
   loop
-    identify_all.me := null;
-    identify_all.error := null;
     begin
-      _me := mesh_lib.identify(identify_all.token, identify_all.mesh, identify_all.session);
-      perform mesh_lib.allow(_me, _call.who, _call.needs_mesh);
-      identify_all.me := _me;
+      _caller.me := mesh_lib.identify(_caller.token, _caller.mesh, _caller.session);
+      perform mesh_lib.allow(_caller.me, _call.who, _call.needs_mesh);
     exception when others then
       get stacked diagnostics _sqlstate = returned_sqlstate, _message = message_text, _hint = pg_exception_hint, _detail = pg_exception_detail;
-      identify_all.error := mesh_lib.error_object(_sqlstate, _message, _hint, _detail, '');
+      _caller.error := mesh_lib.error_object(_sqlstate, _message, _hint, _detail, '');
     end;
-    return next;
+    return next _caller;
   end loop;
 end
 $$;

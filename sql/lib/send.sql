@@ -4,7 +4,7 @@
 -- A message on its way.
 create type mesh_lib.letter as (
   ordinal integer, me mesh_lib.identity, addresses text[], body text, data jsonb, key text, reply_to uuid,
-  priority smallint, expires_at timestamptz, message_id uuid, duplicate boolean, error json
+  priority smallint, message_id uuid, duplicate boolean, error json
 );
 
 -- The addresses in a JSON text with commas between them, or a JSON array.
@@ -61,8 +61,6 @@ begin
     perform mesh_lib.fail(413, 'a message has 1 to 65,536 bytes', '');
   elsif octet_length(letter.data::text) > 65536 then
     perform mesh_lib.fail(413, 'the data of a message has at most 65,536 bytes', '');
-  elsif letter.expires_at <= mesh_lib.now() then
-    perform mesh_lib.fail(400, 'a message expires in 1 second or later', '');
   end if;
   foreach _address in array letter.addresses loop
     _found := array(select mesh_lib.recipients(_me, _address));
@@ -117,14 +115,14 @@ begin
     letters[_refused[_i]].error := _errors[_i];
   end loop;
 
-  insert into mesh_data.message (message_id, mesh_id, sender_agent_id, address, body, data, reply_to, priority, expires_at, sent_at)
-  select l.message_id, (l.me).mesh_id, (l.me).agent_id, array_to_string(l.addresses, ','), l.body, l.data, l.reply_to, l.priority, l.expires_at, mesh_lib.now()
+  insert into mesh_data.message (message_id, mesh_id, sender_agent_id, address, body, data, reply_to, priority, sent_at)
+  select l.message_id, (l.me).mesh_id, (l.me).agent_id, array_to_string(l.addresses, ','), l.body, l.data, l.reply_to, l.priority, mesh_lib.now()
   from unnest(letters) l where l.error is null and not l.duplicate;
 
-  insert into mesh_data.delivery (message_id, mesh_id, agent_id, sender_agent_id, priority, expires_at, position)
-  select d.message_id, d.mesh_id, d.agent_id, d.sender_id, d.priority, d.expires_at, nextval('mesh_data.message_position')
+  insert into mesh_data.delivery (message_id, mesh_id, agent_id, sender_agent_id, priority, position)
+  select d.message_id, d.mesh_id, d.agent_id, d.sender_id, d.priority, nextval('mesh_data.message_position')
   from (
-    select l.message_id, (l.me).mesh_id, u.agent_id, (l.me).agent_id as sender_id, l.priority, l.expires_at
+    select l.message_id, (l.me).mesh_id, u.agent_id, (l.me).agent_id as sender_id, l.priority
     from unnest(_ordinals, _agents) u (i, agent_id), unnest(letters) with ordinality l
     where l.ordinality = u.i and l.error is null order by u.i, u.agent_id
   ) d;
@@ -212,11 +210,11 @@ declare
   _letters mesh_lib.letter[];
 begin
   select array_agg(row(c.ordinal, c.me, mesh_lib.addresses(a.to), a.message, a.data, a.key, a.reply_to, mesh_lib.priority(coalesce(a.priority, 'next')),
-      mesh_lib.now() + make_interval(secs => a.expires_in), mesh_lib.new_id(), false, c.error)::mesh_lib.letter order by c.ordinal)
+      mesh_lib.new_id(), false, c.error)::mesh_lib.letter order by c.ordinal)
   into _letters
   from mesh_lib.requests('send_message', send_messages.tokens, send_messages.meshes, send_messages.sessions, send_messages.arguments) c
   cross join lateral jsonb_to_record(c.given)
-    a ("to" jsonb, message text, priority text, key text, reply_to uuid, expires_in integer, data jsonb);
+    a ("to" jsonb, message text, priority text, key text, reply_to uuid, data jsonb);
   return query select * from mesh_lib.post(_letters, send_messages.relay_id);
 end
 $$;
