@@ -58,7 +58,7 @@ comment on view mesh.keys is 'Credentials, without what would let one be used.';
 comment on view mesh.events is 'What happened in the meshes, oldest first.';
 grant select on mesh.accounts, mesh.meshes, mesh.agents, mesh.keys, mesh.events to mesh_admin;
 grant execute on function mesh_lib.peer_status(uuid), mesh_lib.presence(boolean, timestamptz),
-  mesh_lib.status(mesh_data.activity, timestamptz, text), mesh_lib.why_silent(text, boolean, uuid, text, text), mesh_lib.now() to mesh_admin;
+  mesh_lib.status(mesh_data.activity, timestamptz, text), mesh_lib.why_silent(text, boolean, uuid, timestamptz, text, text), mesh_lib.now() to mesh_admin;
 
 -- A definer: an administrator may make an account and see its one-time key, and may read no key's verifier.
 create function mesh.create_account(name mesh.name, display_name text default null) returns text

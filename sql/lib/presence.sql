@@ -20,20 +20,20 @@ language sql stable return case
   end;
 
 -- Why an agent would be silent; null when it would not.
-create function mesh_lib.why_silent(kind text, joined boolean, session_id uuid, presence text, status text) returns text
-language sql immutable return case
+create function mesh_lib.why_silent(kind text, joined boolean, session_id uuid, heard_at timestamptz, presence text, status text) returns text
+language sql stable return case
     when why_silent.presence = 'online' then case why_silent.status when 'dnd' then 'does not want to be disturbed' when 'working' then 'is working' end
     when why_silent.kind = 'person' and why_silent.presence = 'offline' then 'a person: reads mail with mesh inbox'
     when not why_silent.joined then 'nobody has joined as this agent yet'
     when why_silent.session_id is null then 'no window is open'
-    when why_silent.presence = 'offline' then 'its window is offline'
+    when why_silent.presence = 'offline' then 'its window has been silent since ' || to_char(why_silent.heard_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC'
     else 'its window is reconnecting'
   end;
 
 -- All of it for one agent.
 create function mesh_lib.peer_status(agent_id uuid, out status text, out why text, out session_id uuid)
 language sql stable set search_path = '' as $$
-  select t.status, mesh_lib.why_silent(a.kind, a.identity_key is not null, s.session_id, x.presence, t.status), s.session_id
+  select t.status, mesh_lib.why_silent(a.kind, a.identity_key is not null, s.session_id, coalesce(p.confirmed_at, s.opened_at), x.presence, t.status), s.session_id
   from mesh_data.agent a
   left join mesh_data.activity v on v.agent_id = a.agent_id
   left join mesh_data.session s on s.agent_id = a.agent_id and s.ended_at is null

@@ -68,7 +68,7 @@ begin
       perform mesh_lib.fail(404, format('there is no agent %L in this mesh', left(_address, 63)), 'mesh peers',
         jsonb_build_object('candidates', array(
           select a.name from mesh_data.agent a where a.mesh_id = _me.mesh_id and a.removed_at is null order by a.name limit 100)));
-    elsif _found = array[_me.agent_id] then
+    elsif _found = array[_me.agent_id] and cardinality(letter.addresses) = 1 then
       perform mesh_lib.fail(400, 'that is you: a message goes to somebody else', 'mesh peers');
     end if;
     _all := _all || _found;
@@ -230,7 +230,8 @@ begin
   return query
     select d.message_id,
       json_agg(json_build_object('agent', a.name, 'state', case when d.state = 'queued' and x.shown then 'pushed' else d.state end,
-        'waits_for', case when d.state in ('queued', 'delivered') then mesh_lib.why_silent(a.kind, a.identity_key is not null, s.session_id, c.presence, t.status) end)
+        'waits_for', case when d.state in ('queued', 'delivered') then mesh_lib.why_silent(a.kind, a.identity_key is not null, s.session_id,
+          coalesce(p.confirmed_at, s.opened_at), c.presence, t.status) end)
         order by a.name),
       jsonb_agg(s.session_id) filter (where x.here),
       jsonb_agg((

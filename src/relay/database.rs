@@ -1,7 +1,7 @@
 //! Statements to Postgres, and what their failures mean.
 
-use super::{Relay, mail};
 use super::calls::{Answer, Request};
+use super::{Relay, mail};
 use crate::error::Error;
 use deadpool_postgres::{Client, Object};
 use serde_json::value::RawValue;
@@ -77,7 +77,10 @@ pub async fn call(relay: &Relay, calls: &[&Request]) -> Result<Vec<Answer>, Fail
             answer(row).map_err(|e| Failure::Refused(SqlState::INTERNAL_ERROR, e.to_string()))
         })
         .collect::<Result<_, _>>()?;
-    for push in answers.iter().filter_map(|answer| answer.effects.push.as_ref()) {
+    for push in answers
+        .iter()
+        .filter_map(|answer| answer.effects.push.as_ref())
+    {
         mail::push(relay, push);
     }
     Ok(answers)
