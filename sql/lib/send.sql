@@ -66,7 +66,7 @@ begin
     _found := array(select mesh_lib.recipients(_me, _address));
     if cardinality(_found) = 0 and _address <> '*' then
       perform mesh_lib.fail(404, format('there is no agent %L in this mesh', left(_address, 63)), 'mesh peers',
-        jsonb_build_object('candidates', array(
+        jsonb_build_object('asked', left(_address, 63), 'candidates', array(
           select a.name from mesh_data.agent a where a.mesh_id = _me.mesh_id and a.removed_at is null order by a.name limit 100)));
     elsif _found = array[_me.agent_id] and cardinality(letter.addresses) = 1 then
       perform mesh_lib.fail(400, 'that is you: a message goes to somebody else', 'mesh peers');
@@ -214,7 +214,7 @@ begin
   into _letters
   from mesh_lib.requests('send_message', send_messages.tokens, send_messages.meshes, send_messages.sessions, send_messages.arguments) c
   cross join lateral jsonb_to_record(c.given)
-    a ("to" jsonb, message text, priority text, key text, reply_to uuid, data jsonb);
+    a ("to" mesh.addresses, message text, priority text, key text, reply_to uuid, data jsonb);
   return query select * from mesh_lib.post(_letters, send_messages.relay_id);
 end
 $$;

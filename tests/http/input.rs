@@ -40,7 +40,7 @@ fn bodies_that_are_no_arguments_are_refused() {
         r#"{"message":"x"}"#,
         r#"{"to":"bob","message":null}"#,
         r#"{"to":"bob","message":7}"#,
-        r#"{"to":["bob"],"message":"x"}"#,
+        r#"{"to":{"bob":1},"message":"x"}"#,
         r#"{"to":{"x":1},"message":"x"}"#,
         r#"{"to":"bob","message":"x","reply_to":"no id"}"#,
         r#"{"to":"bob","message":"x","reply_to":7}"#,
