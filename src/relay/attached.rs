@@ -19,12 +19,22 @@ pub struct Frame {
     pub body: Box<RawValue>,
 }
 
+/// A message that was pushed.
+pub struct Pushed {
+    /// whether its receipt came
+    pub receipt: bool,
+    /// the look under way when it was pushed at once: that one may not have seen it queued yet
+    look: Option<u64>,
+}
+
 /// A session and what its client has been shown.
 pub struct Session {
     pub socket: u64,
     pub push_secret: Arc<str>,
-    /// pushed on this socket and still queued in the database; true once its receipt came
-    pub pushed: HashMap<Uuid, bool>,
+    /// pushed on this socket and still queued in the database
+    pub pushed: HashMap<Uuid, Pushed>,
+    /// counts looks at the database
+    pub look: u64,
     /// shown to a wait first
     offered: HashSet<Uuid>,
     pub waiters: usize,
@@ -39,6 +49,7 @@ impl Session {
             socket,
             push_secret,
             pushed: HashMap::new(),
+            look: 0,
             offered: HashSet::new(),
             waiters: 0,
             news: watch::Sender::new(0),
@@ -53,11 +64,13 @@ impl Session {
         let all_seen = frames.len() < at_most;
         if all_seen {
             let queued: HashSet<_> = frames.iter().map(|f| f.id).collect();
-            self.pushed.retain(|id, _| queued.contains(id));
+            let look = self.look;
+            self.pushed
+                .retain(|id, pushed| queued.contains(id) || pushed.look >= Some(look));
             self.offered.retain(|id| queued.contains(id));
         }
         self.behind = !all_seen;
-        let mut outstanding = self.pushed.values().filter(|receipt| !**receipt).count();
+        let mut outstanding = self.pushed.values().filter(|p| !p.receipt).count();
         let mut news = false;
         let mut pushes = 0;
         for frame in frames {
@@ -78,7 +91,11 @@ impl Session {
                 r#"{{"type":"push","message":{}}}"#,
                 frame.body.get()
             ));
-            self.pushed.insert(frame.id, false);
+            let pushed = Pushed {
+                receipt: false,
+                look: None,
+            };
+            self.pushed.insert(frame.id, pushed);
             self.offered.remove(&frame.id);
             outstanding += 1;
             pushes += 1;
@@ -99,14 +116,18 @@ impl Session {
     /// Pushes one message ahead of the next look, unless it would overtake `after` or go past a wait; true when it did.
     pub fn push(&mut self, outbox: &Outbox, id: Uuid, after: Option<Uuid>, text: &str) -> bool {
         let overtakes = after.is_some_and(|after| !self.pushed.contains_key(&after));
-        let outstanding = self.pushed.values().filter(|receipt| !**receipt).count();
+        let outstanding = self.pushed.values().filter(|p| !p.receipt).count();
         if overtakes || self.waiters > 0 || outstanding >= OUTSTANDING || !outbox.is_roomy() {
             self.behind |= outstanding >= OUTSTANDING;
             return false;
         }
-        if self.pushed.insert(id, false).is_none() {
+        self.pushed.entry(id).or_insert_with(|| {
             outbox.send(text.to_owned());
-        }
+            Pushed {
+                receipt: false,
+                look: Some(self.look),
+            }
+        });
         true
     }
 }
@@ -144,6 +165,31 @@ mod tests {
     }
 
     #[test]
+    fn a_look_that_began_before_a_direct_push_does_not_forget_it() {
+        let (outbox, _queue) = outbox();
+        let mut session = Session::new(1, "s".into());
+        let id = Uuid::new_v4();
+        session.look += 1;
+        assert!(session.push(&outbox, id, None, "{}"));
+        assert_eq!(session.deliver(&outbox, frames(&[]), 64), 0);
+        session.look += 1;
+        assert_eq!(session.deliver(&outbox, frames(&[id]), 64), 0);
+        session.look += 1;
+        assert_eq!(session.deliver(&outbox, frames(&[]), 64), 0);
+        assert!(session.pushed.is_empty());
+    }
+
+    #[test]
+    fn nothing_overtakes_mail_that_was_owed_before() {
+        let (outbox, _queue) = outbox();
+        let mut session = Session::new(1, "s".into());
+        let (first, second) = (Uuid::new_v4(), Uuid::new_v4());
+        assert!(!session.push(&outbox, second, Some(first), "{}"));
+        assert!(session.push(&outbox, first, None, "{}"));
+        assert!(session.push(&outbox, second, Some(first), "{}"));
+    }
+
+    #[test]
     fn a_wait_sees_new_mail_before_the_socket() {
         let (outbox, _queue) = outbox();
         let mut session = Session::new(1, "s".into());
@@ -174,7 +220,7 @@ mod tests {
         session
             .pushed
             .values_mut()
-            .for_each(|receipt| *receipt = true);
+            .for_each(|pushed| pushed.receipt = true);
         assert_eq!(session.deliver(&outbox, frames(&mail), 1000), 9);
     }
 }

@@ -103,6 +103,13 @@ impl Hub {
         inner.arrived.push(attach);
     }
 
+    /// Begins a look at the database for all attached sessions: what is pushed at once from now on, it may not see.
+    pub fn begin_look(&self) {
+        for session in self.inner().sessions.values_mut() {
+            session.look += 1;
+        }
+    }
+
     /// The attached sessions with their secrets, and how much mail to ask for each.
     pub fn attached(&self) -> (HashMap<Uuid, Arc<str>>, usize) {
         let inner = self.inner();
@@ -203,7 +210,7 @@ impl Hub {
                 && session
                     .pushed
                     .get_mut(message)
-                    .is_some_and(|r| !std::mem::replace(r, true))
+                    .is_some_and(|p| !std::mem::replace(&mut p.receipt, true))
             {
                 receipts.push((id, session.push_secret.clone(), *message));
                 news += 1;

@@ -54,6 +54,7 @@ pub fn push(relay: &Relay, push: &Push) {
 }
 
 async fn look(relay: &Relay) -> Result<u64, database::Failure> {
+    relay.hub.begin_look();
     let (asked, at_most) = relay.hub.attached();
     if asked.is_empty() {
         return Ok(0);
