@@ -17,41 +17,35 @@ create policy idempotency_select on mesh_data.idempotency for select to mesh_age
 create policy idempotency_insert on mesh_data.idempotency for insert to mesh_agent
   with check (sender_agent_id = (select mesh_lib.my_agent()));
 
--- A definer, as all that delivers. The dispatch takes the set form; this one is for other functions.
-create function mesh.send_message("to" mesh.addresses, message text, priority text default 'next', key text default null, reply_to uuid default null,
-  data jsonb default null, out message_id uuid, out duplicate boolean, out recipients json)
-language plpgsql volatile security definer set search_path = '' as $$
-declare
-  _answer record;
+-- The dispatch takes the set form; this one is for other functions.
+create function mesh.send_message("to" mesh.addresses, message text, priority text default null, reply_to uuid default null, mentions text[] default null,
+  key text default null, expires_in double precision default null, data jsonb default null,
+  out message_id uuid, out duplicate boolean, out recipients json)
+language plpgsql volatile set search_path = '' as $$
 begin
-  select p.* into _answer from mesh_lib.post(array[row(1, mesh_lib.me(), mesh_lib.addresses(send_message."to"), send_message.message, send_message.data,
-    send_message.key, send_message.reply_to, mesh_lib.priority(send_message.priority),
-    mesh_lib.new_id(), false, null)::mesh_lib.letter], null) p;
-  if _answer.status <> 200 then
-    perform mesh_lib.fail(_answer.status, _answer.answer ->> 'message', _answer.answer ->> 'hint', (_answer.answer -> 'data')::jsonb);
-  end if;
-  send_message.message_id := (_answer.answer ->> 'message_id')::uuid;
-  send_message.duplicate := (_answer.answer ->> 'duplicate')::boolean;
-  send_message.recipients := _answer.answer -> 'recipients';
+  select s.* into send_message.message_id, send_message.duplicate, send_message.recipients
+  from mesh_lib.send_one(mesh_lib.letter(mesh_lib.me(), mesh_lib.addresses(send_message."to"), send_message.message, mesh_lib.priority(send_message.priority),
+    send_message.data, send_message.key, send_message.reply_to, send_message.mentions, mesh_lib.now() + make_interval(secs => send_message.expires_in))) s;
 end
 $$;
-alter function mesh.send_message(mesh.addresses, text, text, text, uuid, jsonb) owner to mesh_definer;
 comment on function mesh.send_message is $$---
 cli: send <to> <message>
 who: agent
 mcp: core
 set: send_messages
 ---
-Send a message to agents, or with * to everybody else in the mesh. It is stored when this answers, and waits for those who are offline.
-to: an agent's name, several with commas between them, or * for everybody else.
+Send a message. It is stored when this answers, and waits for those who are offline.
+to: one address or several: an agent's name, 8 or more hex digits its key begins with, @group with its subgroups, role:x, #room, or * for everybody else.
 message: the text, 1 to 65,536 bytes.
-priority: now (shown at once), next (when the recipient is not working) or low (when it is idle or asks); default next.
-key: a word of yours for this message, 1 to 200 characters; sending again with it sends nothing twice. Default none.
+priority: now (shown at once), next (when the recipient is not working) or low (when it is idle or asks); default next, or what a pool says.
 reply_to: the id of the message this answers; default none.
+mentions: names of recipients who are meant above all, up to 100: they hear it now; default none.
+key: a word of yours for this message, 1 to 200 characters; sending again with it sends nothing twice. Default none.
+expires_in: seconds after which it is worth nothing to those who have not taken it; default never.
 data: JSON for programs beside the text, up to 65,536 bytes; default none.
 example: mesh send designer "the header is done"
 example: mesh send '*' "build is green again"$$;
-grant execute on function mesh.send_message(mesh.addresses, text, text, text, uuid, jsonb) to mesh_agent;
+grant execute on function mesh.send_message(mesh.addresses, text, text, uuid, text[], text, double precision, jsonb) to mesh_agent;
 
 create function mesh.check_messages("limit" integer default 20, peek boolean default false, seen mesh.seen default null,
   out messages json, out unread bigint, out claim uuid, out pending boolean)
@@ -64,7 +58,7 @@ begin
   if check_messages.peek then
     select coalesce(json_agg(mesh_lib.frame(m) order by d.priority, d.position), '[]') into check_messages.messages
     from (select d.message_id, d.priority, d.position from mesh_data.delivery d
-      where d.agent_id = (select mesh_lib.my_agent()) and d.state in ('queued', 'delivered') order by d.priority, d.position limit check_messages."limit") d
+      where d.agent_id = (select mesh_lib.my_agent()) and d.state in ('queued', 'delivered') and mesh_lib.is_due(d.due_at, d.expires_at) order by d.priority, d.position limit check_messages."limit") d
     join mesh_data.message m on m.message_id = d.message_id;
   else
     perform mesh_lib.settle(check_messages.seen);
@@ -88,14 +82,15 @@ example: mesh inbox
 example: mesh inbox --peek$$;
 grant execute on function mesh.check_messages(integer, boolean, mesh.seen) to mesh_agent;
 
-create function mesh.wait(timeout mesh.awaited default 50, seen mesh.seen default null,
+create function mesh.wait(timeout mesh.awaited default 50, "from" text default null, thread uuid default null, seen mesh.seen default null,
   out messages json, out unread bigint, out claim uuid, out pending boolean)
 language plpgsql volatile set search_path = '' as $$
 declare
   _claim constant uuid := gen_random_uuid();
+  _from constant uuid := case when wait."from" is not null then mesh_lib.agent_id_of(mesh_lib.my_mesh(), lower(wait."from")) end;
 begin
   perform mesh_lib.settle(wait.seen);
-  wait.messages := mesh_lib.claim(20, _claim);
+  wait.messages := mesh_lib.claim(20, _claim, _from, wait.thread);
   if json_array_length(wait.messages) = 0 and wait.timeout > 0 then
     -- All null: the relay asks again at the next wake. Said once per wait, so that waiting writes nothing.
     wait.messages := null;
@@ -117,9 +112,12 @@ columns: messages
 ---
 Wait for mail and take it, like check_messages. Others see you as waiting. `pending` true means nothing came in time: wait again.
 timeout: seconds to wait, 0 to 55; default 50.
+from: only mail from this agent; default from all.
+thread: the id of a message: only that one and answers to it; default any.
 seen: the claim of the last answer that arrived; the client fills it in.
-example: mesh wait --timeout 30$$;
-grant execute on function mesh.wait(mesh.awaited, mesh.seen) to mesh_agent;
+example: mesh wait --timeout 30
+example: mesh wait --from designer$$;
+grant execute on function mesh.wait(mesh.awaited, text, uuid, mesh.seen) to mesh_agent;
 
 -- The dispatch takes the set form, mesh_lib.ack_many; nothing else acknowledges by id.
 create function mesh.ack_messages(message_ids uuid[], out acknowledged bigint, out already bigint)
@@ -140,30 +138,38 @@ example: mesh ack 019a0a6e-5f3b-7c1d-9e2f-3a4b5c6d7e8f$$;
 grant execute on function mesh.ack_messages(uuid[]) to mesh_agent;
 
 create function mesh.message_status(message_id uuid) returns table (
-  agent text, state text, waits_for text, delivered_at timestamptz, acknowledged_at timestamptz
+  agent text, state text, waits_for text, reason text, attempts smallint, due_at timestamptz, expires_at timestamptz,
+  delivered_at timestamptz, acknowledged_at timestamptz
 )
 language plpgsql stable set search_path = '' as $$
+declare
+  _message mesh_data.message;
 begin
-  if not exists (select from mesh_data.message m where m.message_id = message_status.message_id) then
+  select m.* into _message from mesh_data.message m where m.message_id = message_status.message_id;
+  if not found then
     perform mesh_lib.fail(404, 'there is no such message, or you are no party to it', 'mesh inbox --peek');
   end if;
   return query
-    select a.name, case when d.state = 'queued' and p.status <> 'offline' then 'pushed' else d.state end,
-      case when d.state in ('queued', 'delivered') then p.why end, d.delivered_at, case d.state when 'acknowledged' then d.settled_at end
+    select coalesce(a.name, mesh_lib.pool_address(d.mesh_id, _message.address, d.agent_id)) as agent,
+      case when d.state in ('queued', 'delivered') and d.expires_at <= mesh_lib.now() then 'expired'
+        when d.state = 'queued' and p.status <> 'offline' then 'pushed' else d.state end,
+      case when d.state in ('queued', 'delivered') and coalesce(d.expires_at > mesh_lib.now(), true) then
+        case when d.due_at > mesh_lib.now() then 'its time' when a.agent_id is null then 'somebody of this role' else p.why end end,
+      d.reason, d.attempts, case when d.state in ('queued', 'delivered') then d.due_at end, d.expires_at, d.delivered_at, case d.state when 'acknowledged' then d.settled_at end
     from mesh_data.delivery d
-    join mesh_data.agent a on a.agent_id = d.agent_id
-    cross join lateral mesh_lib.peer_status(d.agent_id) p
+    left join mesh_data.agent a on a.agent_id = d.agent_id
+    left join lateral mesh_lib.peer_status(d.agent_id) p on true
     where d.message_id = message_status.message_id
-    order by a.name;
+    order by 1;
 end
 $$;
 comment on function mesh.message_status is $$---
 cli: message status <message_id>
 who: agent
 mcp: core
-columns: agent state waits_for delivered_at acknowledged_at
+columns: agent state waits_for reason delivered_at acknowledged_at
 ---
-Tell what became of a message, per recipient: queued, pushed, delivered, acknowledged, expired or dead, and why it waits.
+Tell what became of a message, per recipient: queued, pushed, delivered, acknowledged, expired or dead, why it waits, and why it came back.
 message_id: the id that send_message gave.
 example: mesh message status 019a0a6e-5f3b-7c1d-9e2f-3a4b5c6d7e8f$$;
 grant execute on function mesh.message_status(uuid) to mesh_agent;

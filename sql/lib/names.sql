@@ -41,9 +41,7 @@ begin
   select a.* into _agent from mesh_data.agent a
   where a.mesh_id = (select mesh_lib.my_mesh()) and a.name = lower(agent_named.name) and a.removed_at is null;
   if not found then
-    perform mesh_lib.fail(404, format('there is no agent %L in this mesh', left(agent_named.name, 63)), 'mesh peers',
-      jsonb_build_object('asked', left(agent_named.name, 63), 'candidates', array(
-        select a.name from mesh_data.agent a where a.mesh_id = (select mesh_lib.my_mesh()) and a.removed_at is null order by a.name limit 100)));
+    perform mesh_lib.fail_unknown(mesh_lib.my_mesh(), agent_named.name);
   end if;
   return _agent;
 end

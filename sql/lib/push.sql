@@ -13,7 +13,7 @@ alter function mesh_lib.session_of(uuid, text) owner to mesh_definer;
 create function mesh_lib.frame(message mesh_data.message) returns json
 language sql stable set search_path = '' as $$
   select json_build_object('message_id', frame.message.message_id, 'from', a.name, 'from_kind', a.kind, 'to', frame.message.address,
-    'priority', (array['now', 'next', 'low'])[frame.message.priority + 1], 'message', frame.message.body,
+    'priority', (array['now', 'next', 'low'])[frame.message.priority + 1], 'message', frame.message.body, 'mentions', frame.message.mentions,
     'data', frame.message.data, 'reply_to', frame.message.reply_to, 'sent_at', frame.message.sent_at)
   from mesh_data.agent a where a.agent_id = frame.message.sender_agent_id
 $$;
@@ -31,6 +31,7 @@ language sql volatile security definer set search_path = '' as $$
     from (
       select d.* from mesh_data.delivery d
       where d.agent_id = s.agent_id and d.state in ('queued', 'delivered') and d.state = 'queued' and d.claim_id is null
+        and mesh_lib.is_due(d.due_at, d.expires_at)
         and mesh_lib.is_pushed(d.priority, mesh_lib.status(v, p.waiting_until, 'online'))
       order by d.priority, d.position limit mail.at_most
     ) d

@@ -160,6 +160,7 @@ declare
   _last integer;
   _set text;
 begin
+  perform set_config('mesh.relay', coalesce(call.relay_id::text, ''), true);
   while _first <= cardinality(functions) loop
     -- A run of calls of the same function.
     _last := _first;

@@ -1,82 +1,75 @@
 -- Sending. Every message, alone or in a batch, goes through mesh_lib.deliver: the rules of one letter are in
--- mesh_lib.addressed, and what is written for all of them is written once.
+-- mesh_lib.addressed, the rules that count are asked once for all of them (sql/lib/limits.sql), and what is written is
+-- written once.
 
--- A message on its way.
-create type mesh_lib.letter as (
-  ordinal integer, me mesh_lib.identity, addresses text[], body text, data jsonb, key text, reply_to uuid,
-  priority smallint, message_id uuid, duplicate boolean, error json
-);
-
--- The addresses in a JSON text with commas between them, or a JSON array.
-create function mesh_lib.addresses("to" jsonb) returns text[]
-language sql immutable set search_path = '' as $$
-  select array_agg(lower(btrim(t))) from (
-    select jsonb_array_elements_text(addresses."to") as t where jsonb_typeof(addresses."to") = 'array'
-    union all
-    select unnest(string_to_array(addresses."to" #>> '{}', ',')) where jsonb_typeof(addresses."to") <> 'array') a
-$$;
-
--- A recipient's inbox may hold this many unacknowledged messages; then its senders are refused.
-create function mesh_lib.inbox_limit() returns integer
-language sql immutable return 10000;
-
--- Priorities as they are stored: mail is taken in this order.
+-- Priorities as they are stored: mail is taken in this order. Null for null; -1 for a word that is none.
 create function mesh_lib.priority(word text) returns smallint
-language sql immutable return case lower(priority.word) when 'now' then 0 when 'next' then 1 when 'low' then 2 end::smallint;
+language sql immutable return case lower(priority.word) when 'now' then 0 when 'next' then 1 when 'low' then 2 else case when priority.word is not null then -1 end end::smallint;
 
 -- Whether mail of a priority is shown to an agent with this status before it asks.
 create function mesh_lib.is_pushed(priority smallint, status text) returns boolean
 language sql immutable return case is_pushed.priority when 0 then true when 1 then is_pushed.status not in ('working', 'dnd') else is_pushed.status in ('idle', 'waiting') end;
 
--- Whom an address means to this sender: * is everybody else. No rows: nobody has that name.
-create function mesh_lib.recipients(me mesh_lib.identity, address text) returns setof uuid
-language plpgsql stable set search_path = '' as $$
-begin
-  if recipients.address = '*' then
-    return query select a.agent_id from mesh_data.agent a
-      where a.mesh_id = (recipients.me).mesh_id and a.removed_at is null and a.agent_id <> (recipients.me).agent_id;
-  else
-    return query select a.agent_id from mesh_data.agent a
-      where a.mesh_id = (recipients.me).mesh_id and a.name = lower(recipients.address) and a.removed_at is null;
-  end if;
-end
-$$;
-
--- The recipients of a letter that breaks no rule, without its sender; each once.
-create function mesh_lib.addressed(letter mesh_lib.letter) returns uuid[]
-language plpgsql stable set search_path = '' as $$
+-- A letter that breaks no rule of its own, with its recipients; each once.
+create function mesh_lib.addressed(inout letter mesh_lib.letter)
+language plpgsql volatile set search_path = '' as $$
 declare
   _me constant mesh_lib.identity := letter.me;
   _address text;
-  _found uuid[];
-  _all uuid[] := '{}'::uuid[];
+  _excluded uuid[];
 begin
-  if cardinality(letter.addresses) not between 1 and 1000 then
+  if coalesce(cardinality(letter.addresses), 0) not between 1 and 1000 then
     perform mesh_lib.fail(400, 'a message goes to 1 to 1,000 addresses', 'mesh peers');
-  elsif letter.priority is null then
+  elsif letter.priority not between 0 and 2 then
     perform mesh_lib.fail(400, 'priority is now, next or low', '');
-  elsif letter.body = '' then
+  elsif coalesce(letter.body, '') = '' then
     perform mesh_lib.fail(400, 'a message has 1 to 65,536 bytes', '');
   elsif octet_length(letter.body) > 65536 then
     perform mesh_lib.fail(413, 'a message has 1 to 65,536 bytes', '');
   elsif octet_length(letter.data::text) > 65536 then
     perform mesh_lib.fail(413, 'the data of a message has at most 65,536 bytes', '');
+  elsif letter.expires_at <= mesh_lib.now() then
+    perform mesh_lib.fail(400, 'a message expires in 1 second or later', '');
   end if;
+  letter.agents := '{}';
   foreach _address in array letter.addresses loop
-    _found := array(select mesh_lib.recipients(_me, _address));
-    if cardinality(_found) = 0 and _address <> '*' then
-      perform mesh_lib.fail(404, format('there is no agent %L in this mesh', left(_address, 63)), 'mesh peers',
-        jsonb_build_object('asked', left(_address, 63), 'candidates', array(
-          select a.name from mesh_data.agent a where a.mesh_id = _me.mesh_id and a.removed_at is null order by a.name limit 100)));
-    elsif _found = array[_me.agent_id] and cardinality(letter.addresses) = 1 then
-      perform mesh_lib.fail(400, 'that is you: a message goes to somebody else', 'mesh peers');
-    end if;
-    _all := _all || _found;
+    letter.agents := letter.agents || mesh_lib.recipients(_me, _address, letter.everyone);
   end loop;
-  if cardinality(letter.addresses) > 1 then
-    _all := array(select distinct u from unnest(_all) u where u <> _me.agent_id);
+  if letter.agents = array[_me.agent_id] and cardinality(letter.addresses) = 1 and mesh_lib.is_one(letter.addresses[1]) then
+    perform mesh_lib.fail(400, 'that is you: a message goes to somebody else', 'mesh peers');
   end if;
-  return _all;
+  if letter.exclude is not null then
+    _excluded := array(select mesh_lib.agent_id_of(_me.mesh_id, lower(btrim(e))) from unnest(letter.exclude) e);
+  end if;
+  if cardinality(letter.agents) > 1 or _excluded is not null or letter.agents = array[_me.agent_id] then
+    letter.agents := array(select distinct u from unnest(letter.agents) u where u <> _me.agent_id and u <> all (coalesce(_excluded, '{}')));
+  end if;
+  letter.priority := coalesce(letter.priority, 1);
+  if letter.mentions is not null then
+    letter.mentions := mesh_lib.mentioned(letter);
+  end if;
+end
+$$;
+
+-- Whether an address can only mean one agent: a name or a key.
+create function mesh_lib.is_one(address text) returns boolean
+language sql immutable return is_one.address !~ '^[*@#]|:';
+
+-- The names mentioned in a letter as agents have them, or ME400: only a recipient can be mentioned.
+create function mesh_lib.mentioned(letter mesh_lib.letter) returns text[]
+language plpgsql stable set search_path = '' as $$
+declare
+  _name text;
+begin
+  if cardinality(letter.mentions) not between 1 and 100 then
+    perform mesh_lib.fail(400, 'mentions are 1 to 100 names', '');
+  end if;
+  foreach _name in array letter.mentions loop
+    if not mesh_lib.agent_id_of((letter.me).mesh_id, lower(ltrim(btrim(_name), '@'))) = any (letter.agents) then
+      perform mesh_lib.fail(400, format('%s is mentioned and gets no copy: mention recipients only', left(_name, 63)), 'mesh peers');
+    end if;
+  end loop;
+  return array(select distinct lower(ltrim(btrim(m), '@')) from unnest(letter.mentions) m order by 1);
 end
 $$;
 
@@ -85,11 +78,9 @@ $$;
 create function mesh_lib.deliver(inout letters mesh_lib.letter[])
 language plpgsql volatile security definer set search_path = '' as $$
 declare
-  _recipients uuid[];
+  _refusal record;
   _ordinals integer[] := '{}'::integer[];
   _agents uuid[] := '{}'::uuid[];
-  _refused integer[] := '{}'::integer[];
-  _errors json[] := '{}'::json[];
   _sqlstate text; _message text; _hint text; _detail text; _constraint text;
 begin
   if exists (select from unnest(letters) l where l.key is not null) then
@@ -98,38 +89,48 @@ begin
   for _i in 1..cardinality(letters) loop
     continue when letters[_i].duplicate or letters[_i].error is not null;
     begin
-      _recipients := mesh_lib.addressed(letters[_i]);
-      _agents := _agents || _recipients;
-      _ordinals := _ordinals || array_fill(_i, array[cardinality(_recipients)]);
+      letters[_i] := mesh_lib.addressed(letters[_i]);
+      _agents := _agents || letters[_i].agents;
+      _ordinals := _ordinals || array_fill(_i, array[cardinality(letters[_i].agents)]);
     exception when others then
       get stacked diagnostics _sqlstate = returned_sqlstate, _message = message_text, _hint = pg_exception_hint,
         _detail = pg_exception_detail, _constraint = constraint_name;
-      _refused := _refused || _i;
-      _errors := _errors || mesh_lib.error_object(_sqlstate, _message, _hint, _detail, _constraint);
+      letters[_i].error := mesh_lib.error_object(_sqlstate, _message, _hint, _detail, _constraint);
     end;
   end loop;
-  -- A full inbox refuses its senders; all of a letter is refused, or none.
-  select _refused || coalesce(array_agg(f.ordinal), '{}'), _errors || coalesce(array_agg(f.error), '{}') into _refused, _errors
-  from mesh_lib.full_inboxes(_ordinals, _agents) f;
-  for _i in 1..cardinality(_refused) loop
-    letters[_refused[_i]].error := _errors[_i];
+  -- All of a letter is refused, or none.
+  for _refusal in select r.ordinal, r.error from mesh_lib.refusals(letters, _ordinals, _agents) r loop
+    letters[_refusal.ordinal].error := _refusal.error;
+  end loop;
+  for _refusal in select r.ordinal, r.error from mesh_lib.count_turns(letters, _ordinals, _agents) r loop
+    letters[_refusal.ordinal].error := _refusal.error;
+  end loop;
+  for _refusal in select r.ordinal, r.error from mesh_lib.count_sent(letters) r loop
+    letters[_refusal.ordinal].error := _refusal.error;
   end loop;
 
-  insert into mesh_data.message (message_id, mesh_id, sender_agent_id, address, body, data, reply_to, priority, sent_at)
-  select l.message_id, (l.me).mesh_id, (l.me).agent_id, array_to_string(l.addresses, ','), l.body, l.data, l.reply_to, l.priority, mesh_lib.now()
+  insert into mesh_data.message (message_id, mesh_id, sender_agent_id, address, body, data, reply_to, priority, room_id, mentions, expires_at, sent_at)
+  select l.message_id, (l.me).mesh_id, (l.me).agent_id, array_to_string(l.addresses, ','), l.body, l.data, l.reply_to, l.priority, l.room_id, l.mentions,
+    l.expires_at, mesh_lib.now()
   from unnest(letters) l where l.error is null and not l.duplicate;
 
-  insert into mesh_data.delivery (message_id, mesh_id, agent_id, sender_agent_id, priority, position)
-  select d.message_id, d.mesh_id, d.agent_id, d.sender_id, d.priority, nextval('mesh_data.message_position')
+  insert into mesh_data.delivery (message_id, mesh_id, agent_id, sender_agent_id, priority, expires_at, position)
+  select d.message_id, d.mesh_id, d.agent_id, d.sender_id, d.priority, d.expires_at, nextval('mesh_data.message_position')
   from (
-    select l.message_id, (l.me).mesh_id, u.agent_id, (l.me).agent_id as sender_id, l.priority
+    select l.message_id, (l.me).mesh_id, u.agent_id, (l.me).agent_id as sender_id, l.expires_at,
+      -- Who is mentioned hears it now.
+      case when l.mentions is not null and (select a.name from mesh_data.agent a where a.agent_id = u.agent_id) = any (l.mentions) then 0 else l.priority end as priority
     from unnest(_ordinals, _agents) u (i, agent_id), unnest(letters) with ordinality l
-    where l.ordinality = u.i and l.error is null order by u.i, u.agent_id
+    where l.ordinality = u.i and l.error is null and not exists (
+      select from mesh_data.block b where b.agent_id = u.agent_id and b.blocked_agent_id = (l.me).agent_id)
+    order by u.i, u.agent_id
   ) d;
 
   -- The key of a refused letter is free again.
-  delete from mesh_data.idempotency i using unnest(letters) l
-  where l.error is not null and l.key is not null and i.sender_agent_id = (l.me).agent_id and i.key = l.key and i.message_id = l.message_id;
+  if exists (select from unnest(letters) l where l.error is not null and l.key is not null) then
+    delete from mesh_data.idempotency i using unnest(letters) l
+    where l.error is not null and l.key is not null and i.sender_agent_id = (l.me).agent_id and i.key = l.key and i.message_id = l.message_id;
+  end if;
 end
 $$;
 alter function mesh_lib.deliver(mesh_lib.letter[]) owner to mesh_definer;
@@ -169,20 +170,6 @@ begin
 end
 $$;
 
--- Letters of this batch that meet a full inbox, by their place in it. Counting stops at the limit.
-create function mesh_lib.full_inboxes(ordinals integer[], agents uuid[]) returns table (ordinal integer, error json)
-language sql stable set search_path = '' as $$
-  with full_inbox as (
-    select a.agent_id, a.name from (select distinct u from unnest(full_inboxes.agents) u) r join mesh_data.agent a on a.agent_id = r.u
-    where exists (select from mesh_data.delivery d where d.agent_id = r.u and d.state in ('queued', 'delivered')
-      offset mesh_lib.inbox_limit() - 1)
-  )
-  select u.ordinal, mesh_lib.error_object('ME429', format('the inbox of %s is full: %s messages wait there', min(f.name), mesh_lib.inbox_limit()),
-    'mesh peers', json_build_object('retry_after', 30, 'agent', min(f.name))::text, '')
-  from unnest(full_inboxes.ordinals, full_inboxes.agents) u (ordinal, agent_id) join full_inbox f on f.agent_id = u.agent_id
-  group by u.ordinal
-$$;
-
 -- Deliver letters and answer each: to its sender, and to the relay `relay_id` (null: none) what it can push at once.
 create function mesh_lib.post(letters mesh_lib.letter[], relay_id uuid)
 returns table (ordinal integer, status integer, answer json, caller jsonb, effects jsonb)
@@ -209,16 +196,33 @@ language plpgsql volatile security definer set search_path = '' as $$
 declare
   _letters mesh_lib.letter[];
 begin
-  select array_agg(row(c.ordinal, c.me, mesh_lib.addresses(a.to), a.message, a.data, a.key, a.reply_to, mesh_lib.priority(coalesce(a.priority, 'next')),
-      mesh_lib.new_id(), false, c.error)::mesh_lib.letter order by c.ordinal)
+  select array_agg(mesh_lib.letter(c.me, mesh_lib.addresses(a.to), a.message, mesh_lib.priority(a.priority), a.data, a.key, a.reply_to, a.mentions,
+      mesh_lib.now() + make_interval(secs => a.expires_in), ordinal => c.ordinal, error => c.error) order by c.ordinal)
   into _letters
   from mesh_lib.requests('send_message', send_messages.tokens, send_messages.meshes, send_messages.sessions, send_messages.arguments) c
   cross join lateral jsonb_to_record(c.given)
-    a ("to" mesh.addresses, message text, priority text, key text, reply_to uuid, data jsonb);
+    a ("to" mesh.addresses, message text, priority text, reply_to uuid, mentions text[], key text, expires_in double precision, data jsonb);
   return query select * from mesh_lib.post(_letters, send_messages.relay_id);
 end
 $$;
 alter function mesh_lib.send_messages(text[], text[], text[], text[], uuid) owner to mesh_definer;
+
+-- One letter, for functions that send among other things: what send_message answers, or its error raised.
+create function mesh_lib.send_one(letter mesh_lib.letter, out message_id uuid, out duplicate boolean, out recipients json)
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  _posted record;
+begin
+  select p.* into _posted from mesh_lib.post(array[letter], nullif(current_setting('mesh.relay', true), '')::uuid) p;
+  if _posted.status <> 200 then
+    perform mesh_lib.fail(_posted.status, _posted.answer ->> 'message', _posted.answer ->> 'hint', (_posted.answer -> 'data')::jsonb);
+  end if;
+  perform mesh_lib.tell_relay(_posted.effects);
+  select (_posted.answer ->> 'message_id')::uuid, (_posted.answer ->> 'duplicate')::boolean, _posted.answer -> 'recipients'
+  into send_one.message_id, send_one.duplicate, send_one.recipients;
+end
+$$;
+alter function mesh_lib.send_one(mesh_lib.letter) owner to mesh_definer;
 
 -- What became of messages: per recipient for their senders, and which windows the relay can show them to at once.
 -- `after` is the mail such a window was owed before this: shown first, or the relay must look for itself. Pings the other
@@ -229,8 +233,8 @@ language plpgsql volatile set search_path = '' as $$
 begin
   return query
     select d.message_id,
-      json_agg(json_build_object('agent', a.name, 'state', case when d.state = 'queued' and x.shown then 'pushed' else d.state end,
-        'waits_for', case when d.state in ('queued', 'delivered') then mesh_lib.why_silent(a.kind, a.identity_key is not null, s.session_id,
+      json_agg(json_build_object('agent', coalesce(a.name, mesh_lib.pool_address(d.mesh_id, m.address, d.agent_id)), 'state', case when d.state = 'queued' and x.shown then 'pushed' else d.state end,
+        'waits_for', case when a.agent_id is null then 'nobody of this role is online' when d.state in ('queued', 'delivered') then mesh_lib.why_silent(a.kind, a.identity_key is not null, s.session_id,
           coalesce(p.confirmed_at, s.opened_at), c.presence, t.status) end)
         order by a.name),
       jsonb_agg(s.session_id) filter (where x.here),
@@ -239,7 +243,8 @@ begin
         where e.agent_id = d.agent_id and e.state in ('queued', 'delivered') and e.state = 'queued' and e.priority = d.priority and e.position < d.position
         order by e.position desc limit 1)) filter (where x.here)
     from mesh_data.delivery d
-    join mesh_data.agent a on a.agent_id = d.agent_id
+    join mesh_data.message m on m.message_id = d.message_id
+    left join mesh_data.agent a on a.agent_id = d.agent_id
     left join mesh_data.activity v on v.agent_id = d.agent_id
     left join mesh_data.session s on s.agent_id = d.agent_id and s.ended_at is null
     left join mesh_data.presence p on p.session_id = s.session_id

@@ -93,7 +93,7 @@ insert into t.definer values
   ('mesh_lib.requests', 'mesh_definer', 'as identify, for a batch'),
   ('mesh_lib.send_messages', 'mesh_definer', 'sends for each caller of a batch'),
   ('mesh_lib.ack_many', 'mesh_definer', 'settles for each caller of a batch'),
-  ('mesh.send_message', 'mesh_definer', 'delivers'),
+  ('mesh_lib.send_one', 'mesh_definer', 'delivers, for functions that send among other things'),
   ('mesh_lib.deliver', 'mesh_definer', 'writes and counts others'' inboxes'),
   ('mesh_lib.session_of', 'mesh_definer', 'reads push verifiers'),
   ('mesh_lib.mail', 'mesh_definer', 'the relay is nobody; push secrets prove the sessions'),

@@ -56,6 +56,7 @@ batch() {
   echo "select string_agg(c.status::text, ' ') from mesh_lib.call((select array_agg(t.token(w)) from unnest(array[$1]) w), array_fill(null::text, array[3]), array_fill(null::text, array[3]),
     array_fill('send_message'::text, array[3]), array(select jsonb_build_object('to', w, 'message', 'cross')::text from unnest(array[$2]) w)) c" | tr '\n' ' '
 }
+run_sql -o /dev/null -c 'update mesh_data.setting set turns_per_minute = 0'
 for n in $(seq 40); do
   tell a "$(batch "'one', 'two', 'one'" "'two', 'one', '*'")"
   tell b "$(batch "'two', 'one', 'two'" "'one', 'two', '*'")"
@@ -63,6 +64,7 @@ for n in $(seq 40); do
 done
 heard a >/dev/null; heard b >/dev/null; heard c >/dev/null
 is "$(cat "$dir"/[abc].out | grep -c '^200 200 200$')" 120 "360 crossing sends in 120 batches: no deadlock comes to the surface"
+run_sql -o /dev/null -c 'update mesh_data.setting set turns_per_minute = 30'
 
 # Batches that take mail in opposite orders, as two relays might: one call is told to try again, and does no harm.
 tell a "begin; $(status one check_messages)"; heard a >/dev/null

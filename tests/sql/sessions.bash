@@ -14,7 +14,9 @@ run_sql() { PGOPTIONS='-c client_min_messages=warning' psql -XAtq -d "$url" -v O
 
 clean() {
   for name in "${!pids[@]}"; do kill "${pids[$name]}" 2>/dev/null; done
-  run_sql -o /dev/null -c "delete from mesh_data.mesh m using mesh_data.account a where a.account_id = m.owner_account_id and a.name ~ '^racer'" \
+  run_sql -o /dev/null -c "delete from mesh_data.message where mesh_id in (select m.mesh_id from mesh_data.mesh m join mesh_data.account a on a.account_id = m.owner_account_id where a.name ~ '^racer')" \
+    -c 'delete from mesh_data.delivery d where not exists (select from mesh_data.message m where m.message_id = d.message_id)' \
+    -c "delete from mesh_data.mesh m using mesh_data.account a where a.account_id = m.owner_account_id and a.name ~ '^racer'" \
     -c "delete from mesh_data.account where name ~ '^racer'" -c 'delete from mesh_data.presence p where not exists (select from mesh_data.session s where s.session_id = p.session_id)' \
     -c 'drop schema if exists t cascade'
   rm -rf "$dir"

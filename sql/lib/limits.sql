@@ -1,0 +1,109 @@
+-- Limits of sending: who refuses whom, how much an inbox holds, how often two agents may answer each other, how much a key
+-- may send in a day. Each is asked once for a batch, and answers with the letters it refuses, by their place in it.
+
+-- A recipient's inbox may hold this many unacknowledged messages; then its senders are refused.
+create function mesh_lib.inbox_limit() returns integer
+language sql immutable return 10000;
+
+-- Letters that one of their recipients refuses: whom they name blocks the sender, or has a full inbox. Of many, those who
+-- block the sender are left out. Counting stops at the limit.
+create function mesh_lib.refusals(letters mesh_lib.letter[], ordinals integer[], agents uuid[]) returns table (ordinal integer, error json)
+language plpgsql volatile set search_path = '' as $$
+begin
+  return query
+    select u.i, mesh_lib.error_object('ME403', format('%s does not take your messages', min(a.name)), 'mesh peers', json_build_object('agent', min(a.name))::text, '')
+    from unnest(refusals.ordinals, refusals.agents) u (i, agent_id)
+    join unnest(refusals.letters) with ordinality l on l.ordinality = u.i
+    join mesh_data.block b on b.agent_id = u.agent_id and b.blocked_agent_id = (l.me).agent_id
+    join mesh_data.agent a on a.agent_id = u.agent_id
+    where not exists (select from unnest(l.addresses) x where not mesh_lib.is_one(x))
+    group by u.i;
+  return query
+    select u.i, mesh_lib.error_object('ME429', format('the inbox of %s is full: %s messages wait there', min(f.name), mesh_lib.inbox_limit()),
+      'mesh peers', json_build_object('retry_after', 30, 'agent', min(f.name))::text, '')
+    from unnest(refusals.ordinals, refusals.agents) u (i, agent_id)
+    join (
+      select r.u as agent_id, coalesce(a.name, 'the pool') as name
+      from (select distinct u from unnest(refusals.agents) u) r left join mesh_data.agent a on a.agent_id = r.u
+      where exists (select from mesh_data.delivery d where d.agent_id = r.u and d.state in ('queued', 'delivered') offset mesh_lib.inbox_limit() - 1)
+    ) f on f.agent_id = u.agent_id
+    group by u.i;
+end
+$$;
+
+-- Two agents that answer each other have a token bucket: a turn is a message to whom spoke last. It holds three minutes'
+-- worth of turns. Letters beyond it are refused.
+create function mesh_lib.count_turns(letters mesh_lib.letter[], ordinals integer[], agents uuid[]) returns table (ordinal integer, error json)
+language plpgsql volatile set search_path = '' as $$
+declare
+  _rate constant real := (select s.turns_per_minute from mesh_data.setting s);
+begin
+  if _rate = 0 then
+    return;
+  end if;
+  return query
+    with pair as materialized (
+      -- Letters to one agent, when it was the last of the two to speak, or neither ever did.
+      select o.i, l.sender_id, o.agent_id, least(l.sender_id, o.agent_id) as a, greatest(l.sender_id, o.agent_id) as b
+      from (select u.i, (array_agg(u.agent_id))[1] as agent_id from unnest(count_turns.ordinals, count_turns.agents) u (i, agent_id) group by u.i having count(*) = 1) o
+      join (select x.ordinality, (x.me).agent_id as sender_id from unnest(count_turns.letters) with ordinality x where x.error is null) l on l.ordinality = o.i
+      left join mesh_data.turn t on t.agent_id = least(l.sender_id, o.agent_id) and t.other_agent_id = greatest(l.sender_id, o.agent_id)
+      where t.last_agent_id is distinct from l.sender_id and exists (select from mesh_data.agent g where g.agent_id = o.agent_id)
+    ), first as materialized (
+      select distinct on (p.a, p.b) p.* from pair p order by p.a, p.b, p.i
+    ), held as materialized (
+      -- A row that another batch holds is not waited for, and its turn not counted.
+      select t.*, f.i, f.sender_id, least(3 * _rate, t.turns_left + _rate * extract(epoch from mesh_lib.now() - t.counted_at) / 60) as now_left
+      from mesh_data.turn t join first f on f.a = t.agent_id and f.b = t.other_agent_id
+      order by t.agent_id, t.other_agent_id for update of t skip locked
+    ), counted as (
+      update mesh_data.turn t set last_agent_id = h.sender_id, counted_at = mesh_lib.now(), turns_left = h.now_left - 1
+      from held h where t.agent_id = h.agent_id and t.other_agent_id = h.other_agent_id and h.now_left >= 1
+    ), begun as (
+      insert into mesh_data.turn (agent_id, other_agent_id, last_agent_id, turns_left, counted_at)
+      select f.a, f.b, f.sender_id, 3 * _rate, mesh_lib.now() from first f
+      where not exists (select from mesh_data.turn t where t.agent_id = f.a and t.other_agent_id = f.b)
+      order by f.a, f.b on conflict do nothing
+    )
+    select f.i, mesh_lib.error_object('ME429', format('you and %s have answered each other too often: at most %s turns a minute', a.name, _rate), '',
+      json_build_object('retry_after', ceil(60 / _rate), 'agent', a.name)::text, '')
+    from held h join first f on f.i = h.i join mesh_data.agent a on a.agent_id = f.agent_id
+    where h.now_left < 1;
+end
+$$;
+
+-- A key sends so many messages in a day, UTC; what is beyond it is refused.
+create function mesh_lib.count_sent(letters mesh_lib.letter[]) returns table (ordinal integer, error json)
+language plpgsql volatile set search_path = '' as $$
+declare
+  _daily constant integer := (select s.daily_messages from mesh_data.setting s);
+  _today constant date := (mesh_lib.now() at time zone 'UTC')::date;
+begin
+  if _daily = 0 then
+    return;
+  end if;
+  return query
+    with letter as materialized (
+      select l.ordinality::integer as i, (l.me).key_id, row_number() over (partition by (l.me).key_id order by l.ordinality desc) as from_last
+      from unnest(count_sent.letters) with ordinality l where l.error is null and not l.duplicate
+    ), totals as (
+      select l.key_id, count(*) as messages from letter l group by l.key_id
+    ), held as materialized (
+      -- A row that another batch holds is not waited for, and these not counted.
+      select s.key_id, least(s.messages, _daily) + t.messages as messages
+      from mesh_data.sent s join totals t on t.key_id = s.key_id where s.day = _today
+      order by s.key_id for update of s skip locked
+    ), counted as (
+      update mesh_data.sent s set messages = h.messages from held h where s.key_id = h.key_id and s.day = _today
+    ), begun as (
+      insert into mesh_data.sent (key_id, day, messages)
+      select t.key_id, _today, t.messages from totals t
+      where not exists (select from mesh_data.sent s where s.key_id = t.key_id and s.day = _today)
+      order by t.key_id on conflict do nothing
+    )
+    select l.i, mesh_lib.error_object('ME429', format('this key has sent its %s messages of today', _daily), '',
+      json_build_object('retry_after', ceil(extract(epoch from (_today + 1)::timestamp at time zone 'UTC' - mesh_lib.now())))::text, '')
+    from letter l join held h on h.key_id = l.key_id
+    where l.from_last <= h.messages - _daily;
+end
+$$;

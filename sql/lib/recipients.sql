@@ -1,0 +1,70 @@
+-- Addresses: whom `to` means. Each kind of address has its file; this one knows which is which.
+
+-- The addresses in a JSON text with commas between them, or a JSON array.
+create function mesh_lib.addresses("to" jsonb) returns text[]
+language sql immutable set search_path = '' as $$
+  select array_agg(lower(btrim(t))) from (
+    select jsonb_array_elements_text(addresses."to") as t where jsonb_typeof(addresses."to") = 'array'
+    union all
+    select unnest(string_to_array(addresses."to" #>> '{}', ',')) where jsonb_typeof(addresses."to") <> 'array') a
+$$;
+
+-- Whom an address means to this sender, who may be among them: agents, or the pool where it waits for one. ME404 with
+-- those there are when it means nobody; * means everybody, were it nobody. `everyone`: of a role all, not the first.
+create function mesh_lib.recipients(me mesh_lib.identity, address text, everyone boolean) returns uuid[]
+language plpgsql volatile set search_path = '' as $$
+begin
+  return case
+    when recipients.address = '*' then array(select a.agent_id from mesh_data.agent a
+      where a.mesh_id = (recipients.me).mesh_id and a.removed_at is null)
+    else array[mesh_lib.agent_id_of((recipients.me).mesh_id, recipients.address)]
+  end;
+end
+$$;
+
+-- The agent with this name, or the one whose key begins with these 8 to 64 hex digits. ME404 when there is none, ME409 when
+-- several keys begin so; both name the candidates.
+create function mesh_lib.agent_id_of(mesh_id uuid, address text) returns uuid
+language plpgsql stable set search_path = '' as $$
+declare
+  _found uuid[];
+begin
+  if agent_id_of.address ~ '^[0-9a-f]{8,64}$' then
+    -- A name is never only hex of 8 or more digits.
+    _found := array(select a.agent_id from mesh_data.agent a where a.mesh_id = agent_id_of.mesh_id and a.removed_at is null
+      and encode(a.identity_key, 'hex') like agent_id_of.address || '%');
+    if cardinality(_found) > 1 then
+      perform mesh_lib.fail(409, format('%s agents have a key that begins with %s', cardinality(_found), agent_id_of.address), 'mesh peers',
+        jsonb_build_object('asked', agent_id_of.address, 'candidates', mesh_lib.candidates(agent_id_of.mesh_id, _found)));
+    end if;
+  else
+    _found := array(select a.agent_id from mesh_data.agent a
+      where a.mesh_id = agent_id_of.mesh_id and a.name = agent_id_of.address and a.removed_at is null);
+  end if;
+  if cardinality(_found) = 0 then
+    perform mesh_lib.fail_unknown(agent_id_of.mesh_id, agent_id_of.address);
+  end if;
+  return _found[1];
+end
+$$;
+
+-- ME404: no agent has this name or key.
+create function mesh_lib.fail_unknown(mesh_id uuid, asked text) returns void
+language plpgsql stable set search_path = '' as $$
+begin
+  perform mesh_lib.fail(404, format('there is no agent %L in this mesh', left(fail_unknown.asked, 64)), 'mesh peers',
+    jsonb_build_object('asked', left(fail_unknown.asked, 64), 'candidates', mesh_lib.candidates(fail_unknown.mesh_id)));
+end
+$$;
+
+-- What tells agents apart, up to a hundred of them: name, key prefix and folder. Null: all of the mesh.
+create function mesh_lib.candidates(mesh_id uuid, agents uuid[] default null) returns jsonb
+language sql stable set search_path = '' as $$
+  select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object('name', c.name, 'key', c.key, 'cwd', c.cwd)) order by c.name), '[]')
+  from (
+    select a.name, mesh_lib.key_prefix(a.identity_key) as key, s.cwd
+    from mesh_data.agent a left join mesh_data.session s on s.agent_id = a.agent_id and s.ended_at is null
+    where a.mesh_id = candidates.mesh_id and a.removed_at is null and (candidates.agents is null or a.agent_id = any (candidates.agents))
+    order by a.name limit 100
+  ) c
+$$;
