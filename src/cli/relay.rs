@@ -3,7 +3,7 @@
 use super::globals::Globals;
 use crate::error::Result;
 use crate::postgres::process;
-use crate::relay::{Options, serve};
+use crate::relay::{CALLS_PER_SECOND, Options, serve};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
@@ -39,6 +39,9 @@ pub struct Args {
     /// PEM file with the private key for TLS
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
+    /// How many calls a second one key may make; twice as many at once
+    #[arg(long, value_name = "N", default_value_t = CALLS_PER_SECOND, value_parser = clap::value_parser!(u32).range(1..))]
+    pub calls_per_second: u32,
 }
 
 /// Serves until Ctrl-C or SIGTERM, then drains.
@@ -51,6 +54,7 @@ pub async fn run(args: Args, _globals: &Globals) -> Result<()> {
         tls_cert: args.tls_cert,
         tls_key: args.tls_key,
         database_ca: args.database_ca,
+        calls_per_second: args.calls_per_second,
     };
     let (ready, bound) = tokio::sync::oneshot::channel();
     tokio::spawn(async move {

@@ -104,6 +104,7 @@ async fn work(
         tls_cert: None,
         tls_key: None,
         database_ca: args.database_ca.clone(),
+        calls_per_second: relay::CALLS_PER_SECOND,
     };
     let (ready, bound) = oneshot::channel();
     let mut serving = pin!(relay::serve(options, stopped(stop), ready));

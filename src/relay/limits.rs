@@ -8,11 +8,9 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+/// Calls per second of a key, unless the operator says otherwise. Twice as many at once.
+pub const KEY: u32 = 200;
 const ENTRIES: usize = 100_000;
-const KEY: Rate = Rate {
-    per_second: 200.0,
-    burst: 400.0,
-};
 /// Calls without a key, and failed sign-ins.
 const ADDRESS: Rate = Rate {
     per_second: 20.0,
@@ -28,8 +26,8 @@ struct Rate {
 }
 
 /// Token buckets; at most 100,000, the full ones are forgotten first.
-#[derive(Default)]
 pub struct Limits {
+    key_rate: Rate,
     hasher: RandomState,
     buckets: Mutex<HashMap<u64, Bucket>>,
 }
@@ -41,6 +39,19 @@ struct Bucket {
 }
 
 impl Limits {
+    /// No bucket has been touched yet. `calls_per_second`: of one key.
+    pub fn new(calls_per_second: u32) -> Limits {
+        let per_second = f64::from(calls_per_second);
+        Limits {
+            key_rate: Rate {
+                per_second,
+                burst: 2.0 * per_second,
+            },
+            hasher: RandomState::new(),
+            buckets: Mutex::default(),
+        }
+    }
+
     /// Takes one call from the bucket of a bearer that signed in before, else looks at the address's. ME429 when it is empty.
     pub fn admit(&self, token: Option<&str>, peer: IpAddr) -> Result<()> {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
@@ -57,7 +68,7 @@ impl Limits {
         let Some(token) = token else { return };
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if caller {
-            self.bucket(&mut buckets, self.key(token), KEY);
+            self.bucket(&mut buckets, self.key(token), self.key_rate);
         } else if status == 401 {
             buckets.remove(&self.key(token));
             let bucket = self.bucket(&mut buckets, self.key(network(peer)), ADDRESS);
@@ -125,14 +136,14 @@ fn network(peer: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
-    use super::Limits;
+    use super::{KEY, Limits};
     use std::net::{IpAddr, Ipv4Addr};
 
     const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     #[test]
     fn calls_without_a_key_run_out_and_say_when_to_come_back() {
-        let limits = Limits::default();
+        let limits = Limits::new(KEY);
         let refused = (0..60)
             .find_map(|_| limits.admit(None, PEER).err())
             .unwrap();
@@ -142,7 +153,7 @@ mod tests {
 
     #[test]
     fn failed_sign_ins_stop_strangers_but_not_a_known_key() {
-        let limits = Limits::default();
+        let limits = Limits::new(KEY);
         limits.signed_in(Some("good"), PEER, true, 200);
         for _ in 0..60 {
             limits.signed_in(Some("bad"), PEER, false, 401);
@@ -154,7 +165,7 @@ mod tests {
 
     #[test]
     fn many_good_keys_may_come_back_at_once() {
-        let limits = Limits::default();
+        let limits = Limits::new(KEY);
         for agent in 0..1000 {
             assert!(limits.admit(Some(&agent.to_string()), PEER).is_ok());
         }
@@ -162,7 +173,7 @@ mod tests {
 
     #[test]
     fn one_key_has_its_rate() {
-        let limits = Limits::default();
+        let limits = Limits::new(KEY);
         limits.signed_in(Some("key"), PEER, true, 200);
         let taken = (0..1000)
             .take_while(|_| limits.admit(Some("key"), PEER).is_ok())

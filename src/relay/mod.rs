@@ -29,6 +29,8 @@ mod socket;
 mod tls;
 mod writer;
 
+pub use limits::KEY as CALLS_PER_SECOND;
+
 use crate::error::{Error, Result};
 use crate::postgres::connect;
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
@@ -45,6 +47,8 @@ pub struct Options {
     pub tls_key: Option<PathBuf>,
     /// PEM file with the authority of the database's certificate
     pub database_ca: Option<PathBuf>,
+    /// of one key
+    pub calls_per_second: u32,
 }
 
 /// What the parts of one relay share.
@@ -121,7 +125,7 @@ pub async fn serve(
         reads: Semaphore::new(READS),
         lanes,
         hub: hub::Hub::default(),
-        limits: limits::Limits::default(),
+        limits: limits::Limits::new(options.calls_per_second),
         metrics: metrics::Metrics::default(),
         schema: schema::Schema::default(),
         memory: Arc::new(Semaphore::new(MEMORY)),

@@ -37,6 +37,15 @@ impl Agent {
         }
     }
 
+    /// One made by the caller, who has put this identity under an account's signature.
+    pub fn new(token: String, mesh_id: String, identity: SigningKey) -> Agent {
+        Agent {
+            token,
+            mesh_id,
+            identity,
+        }
+    }
+
     /// A signed argument for a call in its mesh.
     pub fn sign(&self, function: &str, arguments: &Value) -> Value {
         let at = OffsetDateTime::now_utc()

@@ -1,0 +1,110 @@
+//! `make bench`: how fast messages are delivered, by real relays over real sockets on a real Postgres.
+
+#[path = "../../tests/common/mod.rs"]
+mod common;
+
+mod broadcast;
+mod client;
+mod idle_latency;
+mod measure;
+mod pipelined;
+mod report;
+mod traffic;
+mod world;
+
+use clap::Parser;
+use common::postgres::Database;
+use report::Report;
+use world::World;
+
+/// Measures delivery and prints a table; nothing is judged. With BENCH_JSON=FILE also a JSON object per line.
+///
+/// a: idle one-way latency. b: 1 -> 1 and 16 -> 16 pipelined. c: a broadcast to 100 and to 1,000 agents until the last has it.
+/// h: as a, through two relays.
+///
+/// Times are of this program's one clock. flush/msg counts Postgres' calls of fdatasync for one message: sent, shown,
+/// confirmed and acknowledged. cpu is in processors: relay, Postgres, and this program, which shares the machine.
+#[derive(Parser)]
+#[command(name = "make bench SCENARIOS=", verbatim_doc_comment)]
+pub struct Options {
+    /// Which to run, as letters; all when left out
+    scenarios: Vec<char>,
+    /// How long the loads of b run
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// Make each flush so many milliseconds slower, by Postgres' commit_delay: other disks than this one
+    #[arg(long, default_value_t = 0)]
+    flush_ms: u32,
+    /// What `cargo bench` says to every benchmark
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+const ALL: &[char] = &['a', 'b', 'c', 'h'];
+
+fn main() {
+    let options = Options::parse();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let interrupted = runtime.block_on(async {
+        tokio::select! {
+            () = run(&options) => false,
+            _ = tokio::signal::ctrl_c() => true,
+        }
+    });
+    // The relays are gone with what `run` held; the Postgres is taken away by tests/postgres.
+    if interrupted {
+        std::process::exit(130);
+    }
+}
+
+async fn run(options: &Options) {
+    let mut report = Report::new();
+    slow_down(options.flush_ms).await;
+    report.heading(&heading(options).await);
+    for scenario in ALL {
+        if !options.scenarios.is_empty() && !options.scenarios.contains(scenario) {
+            continue;
+        }
+        let world = World::new();
+        match scenario {
+            'a' => idle_latency::run(&world, &mut report).await,
+            'b' => pipelined::run(&world, &mut report, options).await,
+            'c' => broadcast::run(&world, &mut report).await,
+            _ => idle_latency::run_two(&world, &mut report).await,
+        }
+    }
+}
+
+async fn slow_down(milliseconds: u32) {
+    let database = Database::empty();
+    for set in [
+        format!("commit_delay = {}", milliseconds * 1000),
+        "commit_siblings = 0".into(),
+    ] {
+        database.value(&format!("alter system set {set}"));
+    }
+    database.value("select pg_reload_conf()");
+}
+
+async fn heading(options: &Options) -> Vec<String> {
+    let database = Database::empty();
+    let (durable, lazy) = measure::commits(&database).await;
+    let processors = std::thread::available_parallelism().map_or(0, usize::from);
+    let slower = match options.flush_ms {
+        0 => String::new(),
+        ms => format!(", each flush made {ms} ms slower"),
+    };
+    vec![
+        format!(
+            "{processors} processors, shared with this program; {}",
+            database.value("select 'PostgreSQL ' || current_setting('server_version')")
+        ),
+        format!(
+            "a one-row commit takes {durable:.2} ms, {:.2} ms of it the flush{slower}; fsync {}, synchronous_commit {}",
+            durable - lazy,
+            database.value("show fsync"),
+            database.value("show synchronous_commit"),
+        ),
+        format!("data on {}", database.value("show data_directory")),
+    ]
+}
