@@ -182,6 +182,11 @@ impl Caller {
         }
     }
 
+    /// Whether the socket is gone.
+    pub fn is_closed(&self) -> bool {
+        self.shared.waiting.lock().unwrap().closed
+    }
+
     fn say(&self, text: String) {
         let _ = self.orders.send(text);
     }

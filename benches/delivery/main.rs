@@ -5,10 +5,14 @@ mod common;
 
 mod broadcast;
 mod client;
+mod idle_cost;
 mod idle_latency;
+mod kills;
 mod measure;
+mod open_loop;
 mod pipelined;
 mod report;
+mod sql_callers;
 mod traffic;
 mod world;
 
@@ -20,7 +24,8 @@ use world::World;
 /// Measures delivery and prints a table; nothing is judged. With BENCH_JSON=FILE also a JSON object per line.
 ///
 /// a: idle one-way latency. b: 1 -> 1 and 16 -> 16 pipelined. c: a broadcast to 100 and to 1,000 agents until the last has it.
-/// h: as a, through two relays.
+/// d: memory and processor time of a relay with 0, 100 and 1,000 idle agents. e: relay and Postgres killed in mid-run.
+/// f: offered rates of 500 to 20,000 msg/s. g: as b, by raw SQL without a relay. h: as a, through two relays.
 ///
 /// Times are of this program's one clock. flush/msg counts Postgres' calls of fdatasync for one message: sent, shown,
 /// confirmed and acknowledged. cpu is in processors: relay, Postgres, and this program, which shares the machine.
@@ -29,18 +34,21 @@ use world::World;
 pub struct Options {
     /// Which to run, as letters; all when left out
     scenarios: Vec<char>,
-    /// How long the loads of b run
+    /// How long the loads of b, f and g run
     #[arg(long, default_value_t = 5)]
     seconds: u64,
     /// Make each flush so many milliseconds slower, by Postgres' commit_delay: other disks than this one
     #[arg(long, default_value_t = 0)]
     flush_ms: u32,
+    /// d with so many agents as well: 10000 takes a file limit above 20,000
+    #[arg(long)]
+    agents: Option<usize>,
     /// What `cargo bench` says to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
 }
 
-const ALL: &[char] = &['a', 'b', 'c', 'h'];
+const ALL: &[char] = &['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'];
 
 fn main() {
     let options = Options::parse();
@@ -65,11 +73,15 @@ async fn run(options: &Options) {
         if !options.scenarios.is_empty() && !options.scenarios.contains(scenario) {
             continue;
         }
-        let world = World::new();
+        let mut world = World::new();
         match scenario {
             'a' => idle_latency::run(&world, &mut report).await,
             'b' => pipelined::run(&world, &mut report, options).await,
             'c' => broadcast::run(&world, &mut report).await,
+            'd' => idle_cost::run(&world, &mut report, options).await,
+            'e' => kills::run(&mut world, &mut report).await,
+            'f' => open_loop::run(&world, &mut report, options).await,
+            'g' => sql_callers::run(&world, &mut report, options).await,
             _ => idle_latency::run_two(&world, &mut report).await,
         }
     }

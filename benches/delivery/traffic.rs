@@ -161,6 +161,14 @@ impl Ledger {
         row
     }
 
+    /// The numbers of those that were acknowledged to their senders.
+    pub fn acked_numbers(&self) -> impl Iterator<Item = usize> {
+        let opened = self.entries.iter().enumerate();
+        opened
+            .filter(|(_, entry)| entry.acked_at.load(Relaxed) > 0)
+            .map(|(number, _)| number)
+    }
+
     /// From due to answered, of each that was.
     pub fn ack_times(&self) -> Vec<f64> {
         let acked = self.entries.iter().filter(|e| e.acked_at.load(Relaxed) > 0);
