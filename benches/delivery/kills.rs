@@ -10,6 +10,7 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use std::os::unix::{fs::MetadataExt, process::CommandExt};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -178,7 +179,7 @@ fn restart_postgres() {
         std::fs::read_to_string(data.join("postmaster.opts")).expect("how it was started");
     let program = options.split(' ').next().expect("a program");
     crate::common::eventually("Postgres is back", || {
-        let mut command = Command::new(program.replace("/postgres", "/pg_ctl"));
+        let mut command = Command::new(Path::new(program).with_file_name("pg_ctl"));
         let log = data.with_file_name("log");
         command
             .arg("-D")

@@ -21,16 +21,17 @@ use common::postgres::Database;
 use report::Report;
 use world::World;
 
-/// Measures delivery and prints a table; nothing is judged. With BENCH_JSON=FILE also a JSON object per line.
+/// Measures delivery and prints a table; nothing is judged. With BENCH_JSON=FILE also JSON lines.
 ///
-/// a: idle one-way latency. b: 1 -> 1 and 16 -> 16 pipelined. c: a broadcast to 100 and to 1,000 agents until the last has it.
-/// d: memory and processor time of a relay with 0, 100 and 1,000 idle agents. e: relay and Postgres killed in mid-run.
-/// f: offered rates of 500 to 20,000 msg/s. g: as b, by raw SQL without a relay. h: as a, through two relays.
+/// a  one message at a time: one-way latency        b  1 -> 1 and 16 -> 16 pipelined
+/// c  a broadcast to 100 and 1,000 agents           d  relay with 0, 100 and 1,000 idle agents
+/// e  relay and Postgres killed in mid-run          f  500 to 20,000 msg/s offered, open loop
+/// g  as b, but senders are raw SQL connections     h  as a, over two relays
 ///
-/// Times are of this program's one clock. flush/msg counts Postgres' calls of fdatasync for one message: sent, shown,
-/// confirmed and acknowledged. cpu is in processors: relay, Postgres, and this program, which shares the machine.
+/// flush/msg counts Postgres' calls of fdatasync for a message that is sent, shown, confirmed and
+/// acknowledged. cpu is in processors: relay, Postgres, and this program, which shares the machine.
 #[derive(Parser)]
-#[command(name = "make bench SCENARIOS=", verbatim_doc_comment)]
+#[command(name = "delivery", verbatim_doc_comment)]
 pub struct Options {
     /// Which to run, as letters; all when left out
     scenarios: Vec<char>,

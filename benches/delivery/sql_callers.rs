@@ -57,9 +57,11 @@ async fn send_on(url: String, token: String, to: String, ledger: Arc<Ledger>, un
         && let Some(number) = ledger.open(Instant::now())
     {
         let arguments = letter(&to, number, "");
-        let (tokens, arguments) = ([&*token], [&*arguments]);
-        let row = client.query_one(&statement, &[&tokens.as_slice(), &arguments.as_slice()]);
-        let row = row.await.expect("a row");
+        let (tokens, arguments) = (vec![&*token], vec![&*arguments]);
+        let row = client
+            .query_one(&statement, &[&tokens, &arguments])
+            .await
+            .expect("a row");
         let answer: Json<Box<RawValue>> = row.get(1);
         let result = match row.get::<_, i32>(0) {
             200 => Ok(answer.0),

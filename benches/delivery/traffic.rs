@@ -238,7 +238,7 @@ pub async fn open_loop(
 /// What a receiver has to acknowledge yet; kept when its socket breaks.
 #[derive(Default)]
 pub struct Receiver {
-    owed: Vec<String>,
+    pub owed: Vec<String>,
     /// every message as it came, where a scenario wants to know: text and id
     pub seen: Option<Vec<(String, String)>>,
 }
