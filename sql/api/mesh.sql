@@ -133,6 +133,8 @@ begin
   where m.mesh_id = (select mesh_lib.my_mesh()) and d.message_id = m.message_id;
   delete from mesh_data.message m where m.mesh_id = (select mesh_lib.my_mesh());
   delete from mesh_data.presence p where p.mesh_id = (select mesh_lib.my_mesh());
+  delete from mesh_data.turn t using mesh_data.agent a where a.mesh_id = (select mesh_lib.my_mesh()) and a.agent_id in (t.agent_id, t.other_agent_id);
+  delete from mesh_data.sent s using mesh_data.key k where k.mesh_id = (select mesh_lib.my_mesh()) and k.key_id = s.key_id;
   delete from mesh_data.mesh m where m.mesh_id = (select mesh_lib.my_mesh());
   perform mesh_lib.ping();
 end

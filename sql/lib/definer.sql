@@ -5,6 +5,7 @@ grant usage on schema mesh_data to mesh_definer, mesh_agent, mesh_admin;
 grant usage on schema mesh_lib to mesh_definer, mesh_agent, mesh_relay, mesh_admin;
 grant usage on schema mesh to mesh_definer, mesh_agent, mesh_admin;
 grant usage, select on all sequences in schema mesh_data to mesh_definer;
+grant usage on sequence mesh_data.id_counter to mesh_agent;
 grant select, insert, update, delete on all tables in schema mesh_data to mesh_definer;
 revoke insert, update, delete on mesh_data.setting, mesh_data.code from mesh_definer;
 grant update (signup_open) on mesh_data.setting to mesh_definer;

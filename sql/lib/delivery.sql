@@ -66,43 +66,40 @@ end
 $$;
 
 -- ack_messages for a batch of callers: mesh.ack_messages says what the arguments mean. Rows are locked in the order of
--- their ids, as every other writer does.
+-- their ids, as every other writer does. One probe of an index for each id, whatever the statistics say.
 create function mesh_lib.ack_many(tokens text[], meshes text[], sessions text[], arguments text[], relay_id uuid)
 returns table (ordinal integer, status integer, answer json, caller jsonb, effects jsonb)
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = '' set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
 begin
   return query
-    with calls as materialized (
-      select c.ordinal, c.me, c.error,
-        array(select distinct i::uuid from jsonb_array_elements_text(c.given -> 'message_ids') i) as ids
-      from mesh_lib.requests('ack_messages', ack_many.tokens, ack_many.meshes, ack_many.sessions, ack_many.arguments) c
-    ), found as materialized (
-      select c.ordinal, d.message_id, d.agent_id, d.state
-      from calls c cross join unnest(c.ids) i (id) join mesh_data.delivery d on d.message_id = i.id and d.agent_id = (c.me).agent_id
-      where c.error is null and cardinality(c.ids) between 1 and 1000
-    ), counted as (
-      select c.ordinal, count(f.message_id) as mine, count(f.message_id) filter (where f.state <> 'acknowledged') as open,
-        array(select i from unnest(min(c.ids)) i where i <> all (array_remove(array_agg(f.message_id), null))) as missing
-      from calls c left join found f on f.ordinal = c.ordinal
-      group by c.ordinal
-    ), judged as (
-      select c.ordinal, c.me, n.mine, n.open, coalesce(c.error, case
-        when cardinality(c.ids) not between 1 and 1000 then mesh_lib.error_object('ME400', 'acknowledge 1 to 1,000 messages at a time', '', '', '')
-        when cardinality(n.missing) > 0 then mesh_lib.error_object('ME404', 'some of these messages are not in your inbox', 'mesh inbox',
-          json_build_object('message_ids', n.missing)::text, '')
-      end) as error
-      from calls c join counted n on n.ordinal = c.ordinal
+    with asked as materialized (
+      select c.ordinal, c.me, c.error, i.id, coalesce(cardinality(c.ids), 0) as ids
+      from (
+        select r.ordinal, r.me, r.error, array(select distinct e::uuid from jsonb_array_elements_text(r.given -> 'message_ids') e) as ids
+        from mesh_lib.requests('ack_messages', ack_many.tokens, ack_many.meshes, ack_many.sessions, ack_many.arguments) r
+      ) c
+      left join lateral unnest(c.ids[:1000]) i (id) on c.error is null
+      order by i.id, (c.me).agent_id
     ), locked as materialized (
-      select d.message_id, d.agent_id from mesh_data.delivery d
-      where (d.message_id, d.agent_id) in (
-        select f.message_id, f.agent_id from found f join judged j on j.ordinal = f.ordinal and j.error is null where f.state <> 'acknowledged')
-      order by d.message_id, d.agent_id for update
+      select a.*, d.state, count(*) filter (where d.state is null) over (partition by a.ordinal) as missing
+      from asked a
+      left join lateral (
+        select d.state from mesh_data.delivery d where d.message_id = a.id and d.agent_id = (a.me).agent_id for update
+      ) d on true
     ), done as (
       update mesh_data.delivery d set state = 'acknowledged', settled_at = mesh_lib.now()
-      from locked l where d.message_id = l.message_id and d.agent_id = l.agent_id
+      from locked l where l.missing = 0 and l.ids <= 1000 and l.state <> 'acknowledged' and d.message_id = l.id and d.agent_id = (l.me).agent_id
+    ), judged as (
+      select l.ordinal, (array_agg(l.me))[1] as me, count(*) as asked, count(*) filter (where l.state <> 'acknowledged') as open,
+        coalesce((array_agg(l.error))[1], case
+          when min(l.ids) not between 1 and 1000 then mesh_lib.error_object('ME400', 'acknowledge 1 to 1,000 messages at a time', '', '', '')
+          when min(l.missing) > 0 then mesh_lib.error_object('ME404', 'some of these messages are not in your inbox', 'mesh inbox',
+            json_build_object('message_ids', array_agg(l.id) filter (where l.state is null))::text, '')
+        end) as error
+      from locked l group by l.ordinal
     )
     select j.ordinal, case when j.error is null then 200 else mesh_lib.status_of(j.error ->> 'code') end,
-      coalesce(j.error, json_build_object('acknowledged', j.open, 'already', j.mine - j.open)), mesh_lib.caller(j.me), null::jsonb
+      coalesce(j.error, json_build_object('acknowledged', j.open, 'already', j.asked - j.open)), mesh_lib.caller(j.me), null::jsonb
     from judged j;
 end
 $$;

@@ -7,33 +7,38 @@ language sql immutable return 10000;
 
 -- Letters that one of their recipients refuses: whom they name blocks the sender, or has a full inbox. Of many, those who
 -- block the sender are left out. Counting stops at the limit.
-create function mesh_lib.refusals(letters mesh_lib.letter[], ordinals integer[], agents uuid[]) returns table (ordinal integer, error json)
+create function mesh_lib.refusals(letters mesh_lib.letter[]) returns table (ordinal integer, error json)
 language plpgsql volatile set search_path = '' as $$
+declare
+  -- An inbox without mail older than the last so many messages of all cannot hold that many.
+  _old constant bigint := (select p.last_value from mesh_data.message_position p) - mesh_lib.inbox_limit() + 1;
 begin
   return query
-    select u.i, mesh_lib.error_object('ME403', format('%s does not take your messages', min(a.name)), 'mesh peers', json_build_object('agent', min(a.name))::text, '')
-    from unnest(refusals.ordinals, refusals.agents) u (i, agent_id)
-    join unnest(refusals.letters) with ordinality l on l.ordinality = u.i
+    select l.ordinality::integer, mesh_lib.error_object('ME403', format('%s does not take your messages', min(a.name)), 'mesh peers', json_build_object('agent', min(a.name))::text, '')
+    from unnest(refusals.letters) with ordinality l cross join unnest(l.agents) u (agent_id)
     join mesh_data.block b on b.agent_id = u.agent_id and b.blocked_agent_id = (l.me).agent_id
     join mesh_data.agent a on a.agent_id = u.agent_id
-    where not exists (select from unnest(l.addresses) x where not mesh_lib.is_one(x))
-    group by u.i;
+    where l.error is null and not l.duplicate and not exists (select from unnest(l.addresses) x where not mesh_lib.is_one(x))
+    group by l.ordinality;
   return query
-    select u.i, mesh_lib.error_object('ME429', format('the inbox of %s is full: %s messages wait there', min(f.name), mesh_lib.inbox_limit()),
+    select l.ordinality::integer, mesh_lib.error_object('ME429', format('the inbox of %s is full: %s messages wait there', min(f.name), mesh_lib.inbox_limit()),
       'mesh peers', json_build_object('retry_after', 30, 'agent', min(f.name))::text, '')
-    from unnest(refusals.ordinals, refusals.agents) u (i, agent_id)
+    from unnest(refusals.letters) with ordinality l cross join unnest(l.agents) u (agent_id)
     join (
       select r.u as agent_id, coalesce(a.name, 'the pool') as name
-      from (select distinct u from unnest(refusals.agents) u) r left join mesh_data.agent a on a.agent_id = r.u
-      where exists (select from mesh_data.delivery d where d.agent_id = r.u and d.state in ('queued', 'delivered') offset mesh_lib.inbox_limit() - 1)
+      from (select distinct u from unnest(refusals.letters) l, unnest(l.agents) u) r left join mesh_data.agent a on a.agent_id = r.u
+      where exists (select from mesh_data.delivery d
+          where d.agent_id = r.u and d.state in ('queued', 'delivered') and d.priority in (0, 1, 2) and d.position <= _old)
+        and exists (select from mesh_data.delivery d where d.agent_id = r.u and d.state in ('queued', 'delivered') offset mesh_lib.inbox_limit() - 1)
     ) f on f.agent_id = u.agent_id
-    group by u.i;
+    where l.error is null and not l.duplicate
+    group by l.ordinality;
 end
 $$;
 
 -- Two agents that answer each other have a token bucket: a turn is a message to whom spoke last. It holds three minutes'
 -- worth of turns. Letters beyond it are refused.
-create function mesh_lib.count_turns(letters mesh_lib.letter[], ordinals integer[], agents uuid[]) returns table (ordinal integer, error json)
+create function mesh_lib.count_turns(letters mesh_lib.letter[]) returns table (ordinal integer, error json)
 language plpgsql volatile set search_path = '' as $$
 declare
   _rate constant real := (select s.turns_per_minute from mesh_data.setting s);
@@ -44,11 +49,13 @@ begin
   return query
     with pair as materialized (
       -- Letters to one agent, when it was the last of the two to speak, or neither ever did.
-      select o.i, l.sender_id, o.agent_id, least(l.sender_id, o.agent_id) as a, greatest(l.sender_id, o.agent_id) as b
-      from (select u.i, (array_agg(u.agent_id))[1] as agent_id from unnest(count_turns.ordinals, count_turns.agents) u (i, agent_id) group by u.i having count(*) = 1) o
-      join (select x.ordinality, (x.me).agent_id as sender_id from unnest(count_turns.letters) with ordinality x where x.error is null) l on l.ordinality = o.i
-      left join mesh_data.turn t on t.agent_id = least(l.sender_id, o.agent_id) and t.other_agent_id = greatest(l.sender_id, o.agent_id)
-      where t.last_agent_id is distinct from l.sender_id and exists (select from mesh_data.agent g where g.agent_id = o.agent_id)
+      select l.i, l.sender_id, l.agent_id, least(l.sender_id, l.agent_id) as a, greatest(l.sender_id, l.agent_id) as b
+      from (
+        select x.ordinality::integer as i, (x.me).agent_id as sender_id, x.agents[1] as agent_id
+        from unnest(count_turns.letters) with ordinality x where x.error is null and not x.duplicate and cardinality(x.agents) = 1
+      ) l
+      left join mesh_data.turn t on t.agent_id = least(l.sender_id, l.agent_id) and t.other_agent_id = greatest(l.sender_id, l.agent_id)
+      where t.last_agent_id is distinct from l.sender_id
     ), first as materialized (
       select distinct on (p.a, p.b) p.* from pair p order by p.a, p.b, p.i
     ), held as materialized (

@@ -11,12 +11,11 @@ alter function mesh_lib.session_of(uuid, text) owner to mesh_definer;
 
 -- One message as its recipients see it.
 create function mesh_lib.frame(message mesh_data.message) returns json
-language sql stable set search_path = '' as $$
-  select json_build_object('message_id', frame.message.message_id, 'from', a.name, 'from_kind', a.kind, 'to', frame.message.address,
-    'priority', (array['now', 'next', 'low'])[frame.message.priority + 1], 'message', frame.message.body, 'mentions', frame.message.mentions,
-    'data', frame.message.data, 'reply_to', frame.message.reply_to, 'sent_at', frame.message.sent_at)
-  from mesh_data.agent a where a.agent_id = frame.message.sender_agent_id
-$$;
+language sql stable return (
+  select json_build_object('message_id', (frame.message).message_id, 'from', a.name, 'from_kind', a.kind, 'to', (frame.message).address,
+    'priority', (array['now', 'next', 'low'])[(frame.message).priority + 1], 'message', (frame.message).body, 'mentions', (frame.message).mentions,
+    'data', (frame.message).data, 'reply_to', (frame.message).reply_to, 'sent_at', (frame.message).sent_at)
+  from mesh_data.agent a where a.agent_id = (frame.message).sender_agent_id);
 
 create function mesh_lib.mail(session_ids uuid[], push_secrets text[], at_most integer)
 returns table (session_id uuid, ended text, frame json)

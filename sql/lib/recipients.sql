@@ -2,23 +2,25 @@
 
 -- The addresses in a JSON text with commas between them, or a JSON array.
 create function mesh_lib.addresses("to" jsonb) returns text[]
-language sql immutable set search_path = '' as $$
-  select array_agg(lower(btrim(t))) from (
-    select jsonb_array_elements_text(addresses."to") as t where jsonb_typeof(addresses."to") = 'array'
-    union all
-    select unnest(string_to_array(addresses."to" #>> '{}', ',')) where jsonb_typeof(addresses."to") <> 'array') a
-$$;
+language sql immutable return case
+    when jsonb_typeof("to") = 'array' then array(select lower(btrim(t)) from jsonb_array_elements_text("to") t)
+    when position(',' in "to" #>> '{}') > 0 then array(select lower(btrim(t)) from unnest(string_to_array("to" #>> '{}', ',')) t)
+    when "to" is not null then array[lower(btrim("to" #>> '{}'))]
+  end;
+
+-- Whether an address can only mean one agent: a name or a key.
+create function mesh_lib.is_one(address text) returns boolean
+language sql immutable return is_one.address !~ '^[*@#]|:';
 
 -- Whom an address means to this sender, who may be among them: agents, or the pool where it waits for one. ME404 with
 -- those there are when it means nobody; * means everybody, were it nobody. `everyone`: of a role all, not the first.
 create function mesh_lib.recipients(me mesh_lib.identity, address text, everyone boolean) returns uuid[]
 language plpgsql volatile set search_path = '' as $$
 begin
-  return case
-    when recipients.address = '*' then array(select a.agent_id from mesh_data.agent a
-      where a.mesh_id = (recipients.me).mesh_id and a.removed_at is null)
-    else array[mesh_lib.agent_id_of((recipients.me).mesh_id, recipients.address)]
-  end;
+  if recipients.address = '*' then
+    return array(select a.agent_id from mesh_data.agent a where a.mesh_id = (recipients.me).mesh_id and a.removed_at is null);
+  end if;
+  return array[mesh_lib.agent_id_of((recipients.me).mesh_id, recipients.address)];
 end
 $$;
 
@@ -35,7 +37,7 @@ begin
       and encode(a.identity_key, 'hex') like agent_id_of.address || '%');
     if cardinality(_found) > 1 then
       perform mesh_lib.fail(409, format('%s agents have a key that begins with %s', cardinality(_found), agent_id_of.address), 'mesh peers',
-        jsonb_build_object('asked', agent_id_of.address, 'candidates', mesh_lib.candidates(agent_id_of.mesh_id, _found)));
+        jsonb_build_object('candidates', mesh_lib.candidates(agent_id_of.mesh_id, _found)));
     end if;
   else
     _found := array(select a.agent_id from mesh_data.agent a

@@ -51,10 +51,6 @@ begin
 end
 $$;
 
--- Whether an address can only mean one agent: a name or a key.
-create function mesh_lib.is_one(address text) returns boolean
-language sql immutable return is_one.address !~ '^[*@#]|:';
-
 -- The names mentioned in a letter as agents have them, or ME400: only a recipient can be mentioned.
 create function mesh_lib.mentioned(letter mesh_lib.letter) returns text[]
 language plpgsql stable set search_path = '' as $$
@@ -79,8 +75,6 @@ create function mesh_lib.deliver(inout letters mesh_lib.letter[])
 language plpgsql volatile security definer set search_path = '' as $$
 declare
   _refusal record;
-  _ordinals integer[] := '{}'::integer[];
-  _agents uuid[] := '{}'::uuid[];
   _sqlstate text; _message text; _hint text; _detail text; _constraint text;
 begin
   if exists (select from unnest(letters) l where l.key is not null) then
@@ -90,8 +84,6 @@ begin
     continue when letters[_i].duplicate or letters[_i].error is not null;
     begin
       letters[_i] := mesh_lib.addressed(letters[_i]);
-      _agents := _agents || letters[_i].agents;
-      _ordinals := _ordinals || array_fill(_i, array[cardinality(letters[_i].agents)]);
     exception when others then
       get stacked diagnostics _sqlstate = returned_sqlstate, _message = message_text, _hint = pg_exception_hint,
         _detail = pg_exception_detail, _constraint = constraint_name;
@@ -99,10 +91,10 @@ begin
     end;
   end loop;
   -- All of a letter is refused, or none.
-  for _refusal in select r.ordinal, r.error from mesh_lib.refusals(letters, _ordinals, _agents) r loop
+  for _refusal in select r.ordinal, r.error from mesh_lib.refusals(letters) r loop
     letters[_refusal.ordinal].error := _refusal.error;
   end loop;
-  for _refusal in select r.ordinal, r.error from mesh_lib.count_turns(letters, _ordinals, _agents) r loop
+  for _refusal in select r.ordinal, r.error from mesh_lib.count_turns(letters) r loop
     letters[_refusal.ordinal].error := _refusal.error;
   end loop;
   for _refusal in select r.ordinal, r.error from mesh_lib.count_sent(letters) r loop
@@ -120,10 +112,10 @@ begin
     select l.message_id, (l.me).mesh_id, u.agent_id, (l.me).agent_id as sender_id, l.expires_at,
       -- Who is mentioned hears it now.
       case when l.mentions is not null and (select a.name from mesh_data.agent a where a.agent_id = u.agent_id) = any (l.mentions) then 0 else l.priority end as priority
-    from unnest(_ordinals, _agents) u (i, agent_id), unnest(letters) with ordinality l
-    where l.ordinality = u.i and l.error is null and not exists (
+    from unnest(letters) l, unnest(l.agents) u (agent_id)
+    where l.error is null and not l.duplicate and not exists (
       select from mesh_data.block b where b.agent_id = u.agent_id and b.blocked_agent_id = (l.me).agent_id)
-    order by u.i, u.agent_id
+    order by l.ordinal, u.agent_id
   ) d;
 
   -- The key of a refused letter is free again.
@@ -170,22 +162,32 @@ begin
 end
 $$;
 
--- Deliver letters and answer each: to its sender, and to the relay `relay_id` (null: none) what it can push at once.
+-- What became of a message: for its sender, per recipient; and which windows the relay can show it to at once. `after` is
+-- the mail such a window was owed before this: shown first, or the relay must look for itself. `elsewhere`: another relay
+-- has a window for it.
+create type mesh_lib.outcome as (message_id uuid, recipients json, sessions jsonb, after jsonb, elsewhere boolean);
+
+-- Deliver letters and answer each: to its sender, and to the relay `relay_id` (null: none) what it can push at once. Pings
+-- the other relays when one of them has a window to show a letter to.
 create function mesh_lib.post(letters mesh_lib.letter[], relay_id uuid)
 returns table (ordinal integer, status integer, answer json, caller jsonb, effects jsonb)
 language plpgsql volatile set search_path = '' as $$
+declare
+  _outcomes mesh_lib.outcome[];
 begin
   post.letters := mesh_lib.deliver(post.letters);
+  _outcomes := array(select o from mesh_lib.outcomes(array(select l.message_id from unnest(post.letters) l where l.error is null), post.relay_id) o);
+  if exists (select from unnest(_outcomes) o where o.elsewhere) then
+    perform mesh_lib.ping();
+  end if;
   return query
     select l.ordinal, case when l.error is null then 200 else mesh_lib.status_of(l.error ->> 'code') end,
-      coalesce(l.error, json_build_object('message_id', l.message_id, 'duplicate', l.duplicate, 'recipients', coalesce(r.recipients, '[]'))),
+      coalesce(l.error, json_build_object('message_id', l.message_id, 'duplicate', l.duplicate, 'recipients', coalesce(o.recipients, '[]'))),
       mesh_lib.caller(l.me),
-      case when r.sessions is not null then jsonb_build_object('push', jsonb_build_object('sessions', r.sessions, 'after', r.after,
-        'frame', mesh_lib.frame(m))) end
+      case when o.sessions is not null then jsonb_build_object('push', jsonb_build_object('sessions', o.sessions, 'after', o.after,
+        'frame', (select mesh_lib.frame(m) from mesh_data.message m where m.message_id = l.message_id))) end
     from unnest(post.letters) l
-    left join mesh_lib.outcomes(array(select l.message_id from unnest(post.letters) l where l.error is null), post.relay_id) r
-      on r.message_id = l.message_id
-    left join mesh_data.message m on r.sessions is not null and m.message_id = l.message_id;
+    left join unnest(_outcomes) o on o.message_id = l.message_id;
 end
 $$;
 
@@ -224,43 +226,40 @@ end
 $$;
 alter function mesh_lib.send_one(mesh_lib.letter) owner to mesh_definer;
 
--- What became of messages: per recipient for their senders, and which windows the relay can show them to at once.
--- `after` is the mail such a window was owed before this: shown first, or the relay must look for itself. Pings the other
--- relays when one of them has a window to show it to.
-create function mesh_lib.outcomes(message_ids uuid[], relay_id uuid)
-returns table (message_id uuid, recipients json, sessions jsonb, after jsonb)
+create function mesh_lib.outcomes(message_ids uuid[], relay_id uuid) returns setof mesh_lib.outcome
 language plpgsql volatile set search_path = '' as $$
 begin
   return query
+    with sent as materialized (
+      select d.message_id, d.mesh_id, d.agent_id, d.state, d.priority, d.position
+      from mesh_data.delivery d where d.message_id = any (outcomes.message_ids)
+    ), heard as materialized (
+      select r.agent_id, a.name, s.session_id, p.relay_id, c.presence, t.status,
+        case when a.agent_id is null then 'nobody of this role is online' else mesh_lib.why_silent(a.kind, a.identity_key is not null, s.session_id,
+          coalesce(p.confirmed_at, s.opened_at), c.presence, t.status) end as why
+      from (select distinct d.agent_id from sent d) r
+      left join mesh_data.agent a on a.agent_id = r.agent_id
+      left join mesh_data.activity v on v.agent_id = r.agent_id
+      left join mesh_data.session s on s.agent_id = r.agent_id and s.ended_at is null
+      left join mesh_data.presence p on p.session_id = s.session_id
+      cross join lateral (select mesh_lib.presence(p.connected, p.confirmed_at) as presence offset 0) c
+      cross join lateral (select mesh_lib.status(v, p.waiting_until, c.presence) as status offset 0) t
+    )
     select d.message_id,
-      json_agg(json_build_object('agent', coalesce(a.name, mesh_lib.pool_address(d.mesh_id, m.address, d.agent_id)), 'state', case when d.state = 'queued' and x.shown then 'pushed' else d.state end,
-        'waits_for', case when a.agent_id is null then 'nobody of this role is online' when d.state in ('queued', 'delivered') then mesh_lib.why_silent(a.kind, a.identity_key is not null, s.session_id,
-          coalesce(p.confirmed_at, s.opened_at), c.presence, t.status) end)
-        order by a.name),
-      jsonb_agg(s.session_id) filter (where x.here),
+      json_agg(json_build_object('agent', n.name, 'state', case when d.state = 'queued' and x.shown then 'pushed' else d.state end,
+        'waits_for', case when d.state in ('queued', 'delivered') then h.why end) order by n.name),
+      jsonb_agg(h.session_id) filter (where x.here),
       jsonb_agg((
         select e.message_id from mesh_data.delivery e
         where e.agent_id = d.agent_id and e.state in ('queued', 'delivered') and e.state = 'queued' and e.priority = d.priority and e.position < d.position
-        order by e.position desc limit 1)) filter (where x.here)
-    from mesh_data.delivery d
-    join mesh_data.message m on m.message_id = d.message_id
-    left join mesh_data.agent a on a.agent_id = d.agent_id
-    left join mesh_data.activity v on v.agent_id = d.agent_id
-    left join mesh_data.session s on s.agent_id = d.agent_id and s.ended_at is null
-    left join mesh_data.presence p on p.session_id = s.session_id
-    cross join lateral (select mesh_lib.presence(p.connected, p.confirmed_at) as presence) c
-    cross join lateral (select mesh_lib.status(v, p.waiting_until, c.presence) as status) t
-    cross join lateral (select c.presence = 'online' and mesh_lib.is_pushed(d.priority, t.status) as shown) y
-    cross join lateral (select y.shown, y.shown and d.state = 'queued' and p.relay_id = outcomes.relay_id as here) x
-    where d.message_id = any (outcomes.message_ids)
+        order by e.position desc limit 1)) filter (where x.here),
+      bool_or(h.session_id is not null and h.presence <> 'offline' and h.relay_id is distinct from outcomes.relay_id)
+    from sent d
+    join heard h on h.agent_id = d.agent_id
+    cross join lateral (select coalesce(h.name, (
+      select mesh_lib.pool_address(m.mesh_id, m.address, d.agent_id) from mesh_data.message m where m.message_id = d.message_id)) as name) n
+    cross join lateral (select h.presence = 'online' and mesh_lib.is_pushed(d.priority, h.status) as shown offset 0) y
+    cross join lateral (select y.shown, y.shown and d.state = 'queued' and h.relay_id = outcomes.relay_id as here) x
     group by d.message_id;
-  if exists (
-    select from mesh_data.delivery d
-    join mesh_data.session s on s.agent_id = d.agent_id and s.ended_at is null
-    join mesh_data.presence p on p.session_id = s.session_id
-    where d.message_id = any (outcomes.message_ids) and p.relay_id is distinct from outcomes.relay_id
-  ) then
-    perform mesh_lib.ping();
-  end if;
 end
 $$;

@@ -229,6 +229,25 @@ fn chain(fields: &Map<String, Value>, look: Look) -> String {
     }
 }
 
+/// What a candidate is called: it is a text, or an object with a name.
+fn candidate_name(candidate: &Value) -> Option<String> {
+    let name = candidate.get("name").unwrap_or(candidate);
+    name.as_str().map(clean_line)
+}
+
+/// The name of a candidate, and what else tells it from the others.
+fn candidate(candidate: &Value) -> Option<String> {
+    let name = candidate_name(candidate)?;
+    let rest: Vec<String> = ["key", "cwd"]
+        .into_iter()
+        .filter_map(|field| candidate.get(field)?.as_str().map(clean_line))
+        .collect();
+    Some(match rest.is_empty() {
+        true => name,
+        false => format!("{name} ({})", rest.join(" ")),
+    })
+}
+
 fn error_text(error: &Error, colour: bool) -> String {
     let mut text = format!(
         "{} {}\n",
@@ -236,16 +255,13 @@ fn error_text(error: &Error, colour: bool) -> String {
         clean(&error.message)
     );
     let data = |key: &str| error.data.as_ref().and_then(|data| data.get(key));
-    let candidates: Vec<String> = data("candidates")
+    let candidates = data("candidates")
         .and_then(Value::as_array)
         .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .map(clean_line)
-        .collect();
+        .flatten();
     let candidates = match data("asked").and_then(Value::as_str) {
-        Some(asked) => near(asked, candidates),
-        None => candidates,
+        Some(asked) => near(asked, candidates.filter_map(candidate_name).collect()),
+        None => candidates.filter_map(candidate).collect(),
     };
     if !candidates.is_empty() {
         text += &format!("did you mean {}?\n", candidates.join(", "));

@@ -88,6 +88,13 @@ select t.refuses('an account with a mesh is not deleted', 409, 'alice', 'delete_
 select t.open('backend');
 select t.send('backend', 'commander', 'x', '{"key": "k"}');
 select t.does('commander', 'check_messages', '{}', null, :'window');
+insert into mesh_data.group_member (mesh_id, agent_id, name) select a.mesh_id, a.agent_id, 'web' from mesh_data.agent a where a.name = 'backend';
+insert into mesh_data.pool (pool_id, mesh_id, name) select gen_random_uuid(), a.mesh_id, 'coder' from mesh_data.agent a where a.name = 'backend';
+insert into mesh_data.pool_agent (pool_id, mesh_id, agent_id, ordinal) select p.pool_id, a.mesh_id, a.agent_id, 1 from mesh_data.agent a, mesh_data.pool p where a.name = 'backend';
+insert into mesh_data.room (mesh_id, name) select a.mesh_id, 'plan' from mesh_data.agent a where a.name = 'backend';
+insert into mesh_data.room_member (room_id, mesh_id, agent_id) select r.room_id, a.mesh_id, a.agent_id from mesh_data.agent a, mesh_data.room r where a.name = 'backend';
+insert into mesh_data.block (mesh_id, agent_id, blocked_agent_id) select a.mesh_id, a.agent_id, b.agent_id from mesh_data.agent a, mesh_data.agent b where a.name = 'backend' and b.name = 'designer';
+insert into mesh_data.schedule (mesh_id, agent_id, key_id, addresses, body) select k.mesh_id, k.agent_id, k.key_id, '{backend}', 'x' from mesh_data.key k where k.mesh_id = :'proj' limit 1;
 -- Every row of every table that tells of the mesh, by its id or that of something in it.
 create function t.traces() returns table (name text, n bigint) language plpgsql as $$
 declare

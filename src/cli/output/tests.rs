@@ -87,6 +87,14 @@ fn an_error_says_what_was_meant_and_what_to_run() {
     error.data = Some(json!({"asked": "zzz", "candidates": all}));
     assert!(!error_text(&error, false).contains("did you mean"));
     assert!(error_text(&error, true).starts_with("\u{1b}[1;31merror:\u{1b}[0m"));
+    let same_key =
+        json!([{"name": "desk", "key": "0123456789ab", "cwd": "/home"}, {"name": "designer"}]);
+    error.data = Some(json!({"candidates": same_key}));
+    assert!(
+        error_text(&error, false).contains("did you mean desk (0123456789ab /home), designer?\n")
+    );
+    error.data = Some(json!({"asked": "desinger", "candidates": same_key}));
+    assert!(error_text(&error, false).contains("did you mean designer?\n"));
     let taken = Error::new(409, "agent already running in another window").hint("--takeover");
     assert!(error_text(&taken, false).ends_with("hint: add --takeover\n"));
 }
