@@ -19,6 +19,9 @@ create table mesh_data.group_member (
 create index group_member_by_name on mesh_data.group_member (mesh_id, name text_pattern_ops);
 create index group_member_by_agent on mesh_data.group_member (mesh_id, agent_id);
 
+-- role:x without such a pool is whoever has the role.
+create index agent_by_role on mesh_data.agent (mesh_id, lower(btrim(role))) where removed_at is null and role is not null;
+
 -- role:x as somebody arranged it. Its id is made of the mesh and the name, so mail that waits for a role finds a pool of
 -- that name made later, and survives it.
 create table mesh_data.pool (

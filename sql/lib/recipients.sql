@@ -19,6 +19,10 @@ language plpgsql volatile set search_path = '' as $$
 begin
   if recipients.address = '*' then
     return array(select a.agent_id from mesh_data.agent a where a.mesh_id = (recipients.me).mesh_id and a.removed_at is null);
+  elsif recipients.address like '@%' then
+    return mesh_lib.group_agents((recipients.me).mesh_id, recipients.address);
+  elsif recipients.address like 'role:%' then
+    return mesh_lib.role_recipients(recipients.me, recipients.address, recipients.everyone);
   end if;
   return array[mesh_lib.agent_id_of((recipients.me).mesh_id, recipients.address)];
 end

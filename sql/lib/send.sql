@@ -44,7 +44,7 @@ begin
   if cardinality(letter.agents) > 1 or _excluded is not null or letter.agents = array[_me.agent_id] then
     letter.agents := array(select distinct u from unnest(letter.agents) u where u <> _me.agent_id and u <> all (coalesce(_excluded, '{}')));
   end if;
-  letter.priority := coalesce(letter.priority, 1);
+  letter.priority := coalesce(letter.priority, case when letter.addresses[1] like 'role:%' then mesh_lib.pool_priority(_me.mesh_id, letter.addresses) end, 1);
   if letter.mentions is not null then
     letter.mentions := mesh_lib.mentioned(letter);
   end if;

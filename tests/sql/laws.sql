@@ -87,6 +87,7 @@ insert into t.definer values
   ('mesh_lib.mesh_owner', 'mesh_definer', 'name and identity of somebody else''s account'),
   ('mesh_lib.unread_in', 'mesh_definer', 'an account''s agents in all its meshes'),
   ('mesh_lib.backlog', 'mesh_definer', 'counts deliveries of others'),
+  ('mesh_lib.waiting_at', 'mesh_definer', 'counts deliveries of others'),
   ('mesh_lib.schema_version', 'mesh_definer', 'one number of a table nobody else reads'),
   ('mesh_lib.identify', 'mesh_definer', 'reads verifiers of all keys'),
   ('mesh_lib.identify_all', 'mesh_definer', 'as identify, for a batch'),
@@ -116,6 +117,10 @@ insert into t.definer values
   ('mesh.revoke_key', 'mesh_definer', 'ends its sessions'),
   ('mesh.open_session', 'mesh_definer', 'makes the push secret'),
   ('mesh.close_session', 'mesh_definer', 'writes the session''s row'),
+  ('mesh.leave_group', 'mesh_definer', 'deletes a row'),
+  ('mesh.create_pool', 'mesh_definer', 'makes an id that stands for a role'),
+  ('mesh.edit_pool', 'mesh_definer', 'deletes who is no longer in it'),
+  ('mesh.delete_pool', 'mesh_definer', 'deletes a row'),
   ('mesh.create_account', 'mesh_definer', 'for the administrator'),
   ('mesh.allow_signup', 'mesh_definer', 'one switch beside the identity secret');
 select set_eq('select c.schema || ''.'' || c.proname, c.owner from t.code c where c.prosecdef', 'select d.name, d.owner from t.definer d', 'SECURITY DEFINER is the frozen list, with these owners');

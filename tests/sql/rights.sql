@@ -5,6 +5,8 @@ select no_plan();
 select t.world();
 select t.send('alice', '*', 'to all');
 select t.send('backend', 'alice', 'to the owner');
+select t.does('commander', 'join_group', jsonb_build_object('group', 'everybody', 'agent', a)) from unnest(array['alice', 'commander', 'backend', 'designer', 'carol']) a;
+select t.does('commander', 'create_pool', '{"name": "ours", "agents": ["backend"]}');
 select t.attempt('mesh_admin', 'select mesh.allow_signup(true)');
 
 create table t.right (function text primary key, alice int, commander int, backend int, designer int, carol int, ticket int, invite int, nobody int);
@@ -17,16 +19,23 @@ insert into t.right values
   ('create_agent_key',   200,     403,   403,   403,    403,    403,    403,    401),
   ('create_invite',      200,     403,   403,   403,    403,    403,    403,    401),
   ('create_mesh',        200,     403,   403,   403,    200,    403,    403,    401),
+  ('create_pool',        200,     200,   403,   403,    403,    403,    403,    401),
   ('delete_account',     409,     403,   403,   403,    200,    403,    403,    401),
   ('delete_mesh',        200,     403,   403,   403,    403,    403,    403,    401),
+  ('delete_pool',          200,     200,   403,   403,    403,    403,    403,    401),
   ('edit_agent',         200,     200,   403,   403,    403,    403,    403,    401),
+  ('edit_pool',            200,     200,   403,   403,    403,    403,    403,    401),
+  ('join_group',           200,     200,   200,   200,    200,    403,    403,    401),
+  ('leave_group',          200,     200,   200,   200,    200,    403,    403,    401),
   ('leave_mesh',         409,     409,   409,   200,    200,    403,    403,    401),
   ('list_agents',        200,     200,   200,   200,    200,    403,    403,    401),
+  ('list_groups',          200,     200,   200,   200,    200,    403,    403,    401),
   ('list_invites',       200,     403,   403,   403,    200,    403,    403,    401),
   ('list_keys',          200,     403,   403,   403,    200,    403,    403,    401),
   ('list_members',       200,     200,   200,   200,    200,    403,    403,    401),
   ('list_meshes',        200,     200,   200,   200,    200,    200,    200,    401),
   ('list_peers',         200,     200,   200,   200,    200,    403,    403,    401),
+  ('list_pools',           200,     200,   200,   200,    200,    403,    403,    401),
   ('mesh_info',          200,     200,   200,   200,    200,    403,    403,    401),
   ('message_status',     200,     200,   200,   200,    200,    403,    403,    401),
   ('open_session',       403,     200,   200,   200,    403,    403,    403,    401),
@@ -69,6 +78,7 @@ select is(t.call('bob', 'mesh_info', '{}', 'alice/proj') #>> '{answer,message}',
 -- In their own mesh, things of ours do not exist either.
 select t.is_refusal(t.tried(w.who, f.function, null, coalesce(f.arguments, t.fitting('commander', f.function))), 404, w.who || ' does not find what is ours with ' || f.function)
 from (values ('bob'), ('scout')) w (who), (values ('ack_messages', null::jsonb), ('message_status', null), ('edit_agent', null), ('remove_agent', null),
+  ('edit_pool', null), ('delete_pool', null), ('leave_group', null), ('list_peers', '{"group": "everybody"}'), ('send_message', '{"to": "@everybody", "message": "x"}'), ('send_message', '{"to": "role:ours", "message": "x"}'),
   ('send_message', '{"to": "designer", "message": "x"}'::jsonb), ('revoke_invite', null), ('revoke_key', null), ('revoke_member', null)) f (function, arguments)
 where not (w.who = 'scout' and f.function like 'revoke%');
 select t.is_refusal(t.tried('bob', 'revoke_member', null, jsonb_build_object('member', (select member_id from mesh_data.member where display_name = 'Designer'))), 404, 'nor a member by its id');

@@ -7,6 +7,7 @@ select t.world();
 select t.open('commander'), t.open('designer'), t.open('scout'), t.open('visitor');
 select t.send('designer', '*', 'x', '{"key": "k"}'), t.send('backend', 'commander', 'x', '{"key": "k"}'), t.send('commander', 'alice', 'x', '{"key": "k"}'), t.send('alice', '*', 'x', '{"key": "k"}'),
   t.send('scout', '*', 'x', '{"key": "k"}'), t.send('visitor', 'scout', 'x', '{"key": "k"}');
+select t.does(w, 'join_group', '{"group": "web:lead"}'), t.does(w, 'create_pool', jsonb_build_object('name', 'coder', 'agents', array[w])) from unnest(array['commander', 'scout']) w;
 
 create view t.tables as
 select c.oid, c.relname::text as name, c.relispartition as partition,
@@ -32,6 +33,9 @@ insert into t.sight values
   ('agent', 'r.mesh_id = any (x.meshes)'),
   ('activity', 'r.mesh_id = any (x.meshes)'),
   ('session', 'r.mesh_id = any (x.meshes)'),
+  ('group_member', 'r.mesh_id = any (x.meshes)'),
+  ('pool', 'r.mesh_id = any (x.meshes)'),
+  ('pool_agent', 'r.mesh_id = any (x.meshes)'),
   ('presence', 'r.mesh_id = any (x.meshes)'),
   ('key', 'r.account_id = x.account or r.mesh_id = any (x.owned)'),
   ('invite', 'r.mesh_id = any (x.owned)'),
@@ -70,6 +74,7 @@ insert into t.change values
   ('mesh', 'r.mesh_id = any (x.owned)'),
   ('agent', 'r.mesh_id = any (x.owned) or x.who = ''commander'' and r.mesh_id = any (x.meshes) or x.who = ''scout'' and r.mesh_id = any (x.meshes)'),
   ('activity', 'r.agent_id = x.agent'),
+  ('group_member', 'r.agent_id = x.agent or r.mesh_id = any (x.owned) or x.who in (''commander'', ''scout'') and r.mesh_id = any (x.meshes)'),
   ('invite', 'r.mesh_id = any (x.owned)'),
   ('delivery', 'r.agent_id = x.agent');
 create function t.digest(actor text) returns text language plpgsql as $$
