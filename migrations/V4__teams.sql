@@ -130,7 +130,8 @@ create unlogged table mesh_data.sent (
 alter table mesh_data.setting
   add column daily_messages integer not null default 100000 constraint daily_messages_is_not_negative check (daily_messages >= 0),
   add column turns_per_minute integer not null default 30 constraint turns_per_minute_is_not_negative check (turns_per_minute >= 0),
-  add column retention_days integer not null default 90 constraint retention_days_is_not_negative check (retention_days >= 0);
+  add column retention_days integer not null default 90 constraint retention_days_is_not_negative check (retention_days >= 0),
+  add column maintained_at timestamptz;
 
 -- What an agent says of itself to others.
 alter table mesh_data.agent
@@ -151,6 +152,7 @@ alter table mesh_data.delivery
   add column expires_at timestamptz,
   add column attempts smallint not null default 0,
   add column reason text constraint delivery_reason_is_short check (length(reason) between 1 and 500);
+create index delivery_due on mesh_data.delivery (due_at) where state in ('queued', 'delivered') and due_at is not null;
 create index delivery_expiring on mesh_data.delivery (expires_at) where state in ('queued', 'delivered') and expires_at is not null;
 create index delivery_dead on mesh_data.delivery (agent_id) where state = 'dead';
 create index delivery_dead_by_sender on mesh_data.delivery (sender_agent_id) where state = 'dead';

@@ -89,3 +89,35 @@ open: true or false.
 example: select mesh.allow_signup(true)$$;
 alter function mesh.allow_signup(boolean) owner to mesh_definer;
 grant execute on function mesh.allow_signup(boolean) to mesh_admin;
+
+-- A definer, as allow_signup.
+create function mesh.set_limits(inout daily_messages integer default null, inout turns_per_minute integer default null, inout retention_days integer default null)
+language plpgsql volatile security definer set search_path = '' as $$
+begin
+  if least(set_limits.daily_messages, set_limits.turns_per_minute, set_limits.retention_days) < 0 then
+    perform mesh_lib.fail(400, 'a limit is 0 (none) or more', '');
+  end if;
+  update mesh_data.setting s
+  set daily_messages = coalesce(set_limits.daily_messages, s.daily_messages), turns_per_minute = coalesce(set_limits.turns_per_minute, s.turns_per_minute),
+    retention_days = coalesce(set_limits.retention_days, s.retention_days)
+  returning s.daily_messages, s.turns_per_minute, s.retention_days
+  into set_limits.daily_messages, set_limits.turns_per_minute, set_limits.retention_days;
+end
+$$;
+comment on function mesh.set_limits is $$Set limits of this installation, and show them all. What is left out stays; 0 is no limit.
+daily_messages: how many messages a key may send in a day, UTC; at first 100,000.
+turns_per_minute: how often two agents may answer each other; at first 30.
+retention_days: how long messages and events are kept, by whole months; what is unacknowledged or dead stays. At first 90.
+example: select * from mesh.set_limits()
+example: select * from mesh.set_limits(turns_per_minute => 60)$$;
+alter function mesh.set_limits(integer, integer, integer) owner to mesh_definer;
+grant execute on function mesh.set_limits(integer, integer, integer) to mesh_admin;
+
+-- A definer: tables are made and dropped, rows moved and forgotten.
+create function mesh.maintain(out created integer, out dropped integer, out busy integer, out expired bigint, out forgotten bigint)
+language sql volatile security definer set search_path = '' as $$ select * from mesh_lib.maintain() $$;
+comment on function mesh.maintain is $$Make the partitions of the coming months, drop what is older than the retention, forget what is over. Relays do this every hour.
+All null: it is under way already. Busy counts what could not be locked in time and is left to the next run.
+example: select * from mesh.maintain()$$;
+alter function mesh.maintain() owner to mesh_definer;
+grant execute on function mesh.maintain() to mesh_admin;

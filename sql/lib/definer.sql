@@ -8,7 +8,7 @@ grant usage, select on all sequences in schema mesh_data to mesh_definer;
 grant usage on sequence mesh_data.id_counter to mesh_agent;
 grant select, insert, update, delete on all tables in schema mesh_data to mesh_definer;
 revoke insert, update, delete on mesh_data.setting, mesh_data.code from mesh_definer;
-grant update (signup_open) on mesh_data.setting to mesh_definer;
+grant update (signup_open, daily_messages, turns_per_minute, retention_days, maintained_at) on mesh_data.setting to mesh_definer;
 
 create policy account_definer on mesh_data.account to mesh_definer using (true) with check (true);
 create policy activity_definer on mesh_data.activity to mesh_definer using (true) with check (true);

@@ -55,13 +55,13 @@ begin
 end
 $$;
 
--- How many of the caller's messages are open and not in its hands.
+-- How many of the caller's messages are to be had and not in its hands.
 create function mesh_lib.unread() returns bigint
 language plpgsql stable set search_path = '' as $$
 begin
   return (select count(*) from mesh_data.delivery d
     where d.agent_id = (select mesh_lib.my_agent()) and d.state in ('queued', 'delivered') and d.claimant_id is distinct from (select mesh_lib.claimant())
-      and coalesce(d.expires_at > mesh_lib.now(), true));
+      and mesh_lib.is_due(d.due_at, d.expires_at));
 end
 $$;
 
@@ -104,3 +104,27 @@ begin
 end
 $$;
 alter function mesh_lib.ack_many(text[], text[], text[], text[], uuid) owner to mesh_definer;
+
+-- Whether mail that was put off has become due since then: relays look for it, and this is cheap to ask.
+create function mesh_lib.due_since(since timestamptz) returns boolean
+language sql stable set search_path = '' as $$
+  select exists (select from mesh_data.delivery d
+    where d.state in ('queued', 'delivered') and d.due_at is not null and d.due_at > due_since.since and d.due_at <= mesh_lib.now())
+$$;
+
+-- Settle mail that nobody took in its time, up to 1,000 at once; returns how much. What a window has in hand may still be
+-- acknowledged, for a day. What another call holds is left to the next time.
+create function mesh_lib.expire() returns bigint
+language sql volatile set search_path = '' as $$
+  with late as (
+    select d.message_id, d.agent_id from mesh_data.delivery d
+    where d.state in ('queued', 'delivered') and d.expires_at is not null and d.expires_at <= mesh_lib.now()
+      and (d.claim_id is null or d.expires_at <= mesh_lib.now() - interval '1 day')
+    order by d.expires_at limit 1000 for update skip locked
+  ), expired as (
+    update mesh_data.delivery d set state = 'expired', settled_at = mesh_lib.now()
+    from late l where d.message_id = l.message_id and d.agent_id = l.agent_id
+    returning 1
+  )
+  select count(*) from expired
+$$;

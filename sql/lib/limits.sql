@@ -1,6 +1,10 @@
 -- Limits of sending: who refuses whom, how much an inbox holds, how often two agents may answer each other, how much a key
 -- may send in a day. Each is asked once for a batch, and answers with the letters it refuses, by their place in it.
 
+-- Given back this often, a message is dead.
+create function mesh_lib.max_attempts() returns integer
+language sql immutable return 5;
+
 -- A recipient's inbox may hold this many unacknowledged messages; then its senders are refused.
 create function mesh_lib.inbox_limit() returns integer
 language sql immutable return 10000;
@@ -14,7 +18,9 @@ declare
   _old constant bigint := (select p.last_value from mesh_data.message_position p) - mesh_lib.inbox_limit() + 1;
 begin
   return query
-    select l.ordinality::integer, mesh_lib.error_object('ME403', format('%s does not take your messages', min(a.name)), 'mesh peers', json_build_object('agent', min(a.name))::text, '')
+    select l.ordinality::integer, mesh_lib.error_object('ME403',
+      format('%s %s not take your messages', string_agg(a.name, ' and ' order by a.name), case count(*) when 1 then 'does' else 'do' end),
+      'mesh peers', json_build_object('agent', min(a.name), 'agents', json_agg(a.name order by a.name))::text, '')
     from unnest(refusals.letters) with ordinality l cross join unnest(l.agents) u (agent_id)
     join mesh_data.block b on b.agent_id = u.agent_id and b.blocked_agent_id = (l.me).agent_id
     join mesh_data.agent a on a.agent_id = u.agent_id
@@ -37,7 +43,7 @@ end
 $$;
 
 -- Two agents that answer each other have a token bucket: a turn is a message to whom spoke last. It holds three minutes'
--- worth of turns. Letters beyond it are refused.
+-- worth of turns. Letters beyond it are refused. What goes to everybody answers nobody.
 create function mesh_lib.count_turns(letters mesh_lib.letter[]) returns table (ordinal integer, error json)
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -52,7 +58,7 @@ begin
       select l.i, l.sender_id, l.agent_id, least(l.sender_id, l.agent_id) as a, greatest(l.sender_id, l.agent_id) as b
       from (
         select x.ordinality::integer as i, (x.me).agent_id as sender_id, x.agents[1] as agent_id
-        from unnest(count_turns.letters) with ordinality x where x.error is null and not x.duplicate and cardinality(x.agents) = 1
+        from unnest(count_turns.letters) with ordinality x where x.error is null and not x.duplicate and cardinality(x.agents) = 1 and x.addresses <> array['*']
       ) l
       left join mesh_data.turn t on t.agent_id = least(l.sender_id, l.agent_id) and t.other_agent_id = greatest(l.sender_id, l.agent_id)
       where t.last_agent_id is distinct from l.sender_id
@@ -72,9 +78,10 @@ begin
       where not exists (select from mesh_data.turn t where t.agent_id = f.a and t.other_agent_id = f.b)
       order by f.a, f.b on conflict do nothing
     )
-    select f.i, mesh_lib.error_object('ME429', format('you and %s have answered each other too often: at most %s turns a minute', a.name, _rate), '',
-      json_build_object('retry_after', ceil(60 / _rate), 'agent', a.name)::text, '')
-    from held h join first f on f.i = h.i join mesh_data.agent a on a.agent_id = f.agent_id
+    -- All of a batch that would take the turn which is not left.
+    select p.i, mesh_lib.error_object('ME429', format('you and %s have answered each other too often: at most %s turns a minute', a.name, _rate), '',
+      json_build_object('retry_after', ceil((1 - h.now_left) * 60 / _rate), 'agent', a.name)::text, '')
+    from held h join pair p on p.a = h.agent_id and p.b = h.other_agent_id and p.sender_id = h.sender_id join mesh_data.agent a on a.agent_id = p.agent_id
     where h.now_left < 1;
 end
 $$;
@@ -91,26 +98,27 @@ begin
   end if;
   return query
     with letter as materialized (
-      select l.ordinality::integer as i, (l.me).key_id, row_number() over (partition by (l.me).key_id order by l.ordinality desc) as from_last
+      select l.ordinality::integer as i, (l.me).key_id, row_number() over (partition by (l.me).key_id order by l.ordinality) as nth
       from unnest(count_sent.letters) with ordinality l where l.error is null and not l.duplicate
-    ), totals as (
-      select l.key_id, count(*) as messages from letter l group by l.key_id
+    ), totals as materialized (
+      select l.key_id, count(*) as messages, exists (select from mesh_data.sent s where s.key_id = l.key_id and s.day = _today) as begun
+      from letter l group by l.key_id
     ), held as materialized (
       -- A row that another batch holds is not waited for, and these not counted.
-      select s.key_id, least(s.messages, _daily) + t.messages as messages
-      from mesh_data.sent s join totals t on t.key_id = s.key_id where s.day = _today
+      select s.key_id, s.messages
+      from mesh_data.sent s join totals t on t.key_id = s.key_id and t.begun where s.day = _today
       order by s.key_id for update of s skip locked
     ), counted as (
-      update mesh_data.sent s set messages = h.messages from held h where s.key_id = h.key_id and s.day = _today
+      update mesh_data.sent s set messages = greatest(h.messages, least(h.messages + t.messages, _daily))
+      from held h join totals t on t.key_id = h.key_id where s.key_id = h.key_id and s.day = _today
     ), begun as (
       insert into mesh_data.sent (key_id, day, messages)
-      select t.key_id, _today, t.messages from totals t
-      where not exists (select from mesh_data.sent s where s.key_id = t.key_id and s.day = _today)
+      select t.key_id, _today, least(t.messages, _daily) from totals t where not t.begun
       order by t.key_id on conflict do nothing
     )
     select l.i, mesh_lib.error_object('ME429', format('this key has sent its %s messages of today', _daily), '',
       json_build_object('retry_after', ceil(extract(epoch from (_today + 1)::timestamp at time zone 'UTC' - mesh_lib.now())))::text, '')
-    from letter l join held h on h.key_id = l.key_id
-    where l.from_last <= h.messages - _daily;
+    from letter l join totals t on t.key_id = l.key_id left join held h on h.key_id = l.key_id
+    where (h.key_id is not null or not t.begun) and l.nth > _daily - coalesce(h.messages, 0);
 end
 $$;

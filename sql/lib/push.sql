@@ -50,7 +50,7 @@ language sql volatile security definer set search_path = '' as $$
   ), locked as (
     select d.message_id, d.agent_id
     from mesh_data.delivery d join proved p on p.message_id = d.message_id and p.agent_id = d.agent_id
-    where d.state = 'queued' order by d.position for update of d
+    where d.state = 'queued' and coalesce(d.due_at <= mesh_lib.now(), true) order by d.position for update of d
   )
   update mesh_data.delivery d set state = 'delivered', delivered_at = mesh_lib.now()
   from locked l where d.message_id = l.message_id and d.agent_id = l.agent_id

@@ -8,6 +8,8 @@ select t.open('commander'), t.open('designer'), t.open('scout'), t.open('visitor
 select t.send('designer', '*', 'x', '{"key": "k"}'), t.send('backend', 'commander', 'x', '{"key": "k"}'), t.send('commander', 'alice', 'x', '{"key": "k"}'), t.send('alice', '*', 'x', '{"key": "k"}'),
   t.send('scout', '*', 'x', '{"key": "k"}'), t.send('visitor', 'scout', 'x', '{"key": "k"}');
 select t.does(w, 'join_group', '{"group": "web:lead"}'), t.does(w, 'create_pool', jsonb_build_object('name', 'coder', 'agents', array[w])) from unnest(array['commander', 'scout']) w;
+select t.does(w.who, 'block_agent', jsonb_build_object('agent', w.agent), w.mesh)
+from (values ('alice', 'backend', 'proj'), ('commander', 'designer', null), ('designer', 'backend', null), ('backend', 'alice', null), ('scout', 'visitor', null)) w (who, agent, mesh);
 
 create view t.tables as
 select c.oid, c.relname::text as name, c.relispartition as partition,
@@ -42,7 +44,8 @@ insert into t.sight values
   ('message', 'r.sender_agent_id = x.agent or exists (select from mesh_data.delivery d where d.message_id = r.message_id and d.agent_id = x.agent)'),
   ('delivery', 'x.agent in (r.agent_id, r.sender_agent_id)'),
   ('idempotency', 'r.sender_agent_id = x.agent'),
-  ('event', null), ('setting', null), ('code', null);
+  ('block', 'r.agent_id = x.agent'),
+  ('event', null), ('setting', null), ('code', null), ('sent', null), ('turn', null);
 select set_eq('select name from t.tables where not partition', 'select name from t.sight', 'every table has a rule of sight');
 
 create function t.expected(actor text, rel text) returns text language plpgsql as $$
@@ -76,7 +79,8 @@ insert into t.change values
   ('activity', 'r.agent_id = x.agent'),
   ('group_member', 'r.agent_id = x.agent or r.mesh_id = any (x.owned) or x.who in (''commander'', ''scout'') and r.mesh_id = any (x.meshes)'),
   ('invite', 'r.mesh_id = any (x.owned)'),
-  ('delivery', 'r.agent_id = x.agent');
+  ('delivery', 'r.agent_id = x.agent'),
+  ('block', 'r.agent_id = x.agent');
 create function t.digest(actor text) returns text language plpgsql as $$
 declare
   _all text := '';
@@ -132,7 +136,7 @@ begin
 end
 $$;
 create table t.copied as
-select s.name, t.copy_of(s.name, case s.name when 'account' then 'r.name = ''alice''' when 'mesh' then 'r.name = ''proj''' when 'setting' then 'true' when 'code' then 'true'
+select s.name, t.copy_of(s.name, case s.name when 'account' then 'r.name = ''alice''' when 'mesh' then 'r.name = ''proj''' when 'setting' then 'true' when 'code' then 'true' when 'sent' then 'true' when 'turn' then 'true'
   when 'idempotency' then 'r.sender_agent_id = (select agent_id from mesh_data.agent where name = ''commander'')'
   when 'key' then 'r.kind = ''agent'' and r.mesh_id = (select mesh_id from mesh_data.mesh where name = ''proj'')'
   else 'r.mesh_id = (select mesh_id from mesh_data.mesh where name = ''proj'')' end) as sql from t.sight s;

@@ -1,0 +1,99 @@
+-- History: reading what was sent and received. Reading changes nothing.
+
+create function mesh.get_message(inout message_id uuid, out "from" text, out from_kind text, out "to" text, out priority text, out message text,
+  out mentions text[], out data jsonb, out reply_to uuid, out sent_at timestamptz, out expires_at timestamptz, out recipients json)
+language plpgsql stable set search_path = '' as $$
+begin
+  select a.name, a.kind, m.address, (array['now', 'next', 'low'])[m.priority + 1], m.body, m.mentions, m.data, m.reply_to, m.sent_at, m.expires_at
+  into get_message."from", get_message.from_kind, get_message."to", get_message.priority, get_message.message, get_message.mentions,
+    get_message.data, get_message.reply_to, get_message.sent_at, get_message.expires_at
+  from mesh_data.message m join mesh_data.agent a on a.agent_id = m.sender_agent_id
+  where m.message_id = get_message.message_id;
+  if not found then
+    perform mesh_lib.fail(404, 'there is no such message, or you are no party to it', 'mesh history');
+  end if;
+  -- To its sender all of them, to a recipient its own: row-level security says so.
+  get_message.recipients := (select coalesce(json_agg(s), '[]') from mesh.message_status(get_message.message_id) s);
+end
+$$;
+comment on function mesh.get_message is $$---
+cli: read <message_id>
+alias: message read
+who: agent
+---
+Show one message whole, sent or received: to its sender with what became of it for each recipient, to a recipient with its own state.
+message_id: the id of the message.
+example: mesh read 019a0a6e-5f3b-7c1d-9e2f-3a4b5c6d7e8f$$;
+grant execute on function mesh.get_message(uuid) to mesh_agent;
+
+-- The room of this name that this agent is in, open before closed, or ME404.
+create function mesh_lib.room_to_read(me mesh_lib.identity, name text) returns uuid
+language plpgsql stable set search_path = '' as $$
+declare
+  _room_id constant uuid := (
+    select r.room_id from mesh_data.room r join mesh_data.room_member b on b.room_id = r.room_id and b.agent_id = (room_to_read.me).agent_id
+    where r.mesh_id = (room_to_read.me).mesh_id and r.name = lower(ltrim(btrim(room_to_read.name), '#'))
+    order by r.closed_at desc nulls first limit 1);
+begin
+  if _room_id is null then
+    perform mesh_lib.fail(404, format('there is no room %L, or you are not in it', left(room_to_read.name, 64)), 'mesh room list');
+  end if;
+  return _room_id;
+end
+$$;
+
+-- A definer: under row-level security every body would be read before its reader is asked for, and a room's members see
+-- what was said in it before they came. Each sender of the mesh is asked for its newest, by the one index there is.
+create function mesh.list_messages("with" text default null, room text default null, query text default null, before uuid default null,
+  "limit" integer default 50)
+returns table (message_id uuid, sent_at timestamptz, "from" text, "to" text, message text, reply_to uuid, data jsonb)
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  _me constant mesh_lib.identity := mesh_lib.me();
+  _with constant uuid := case when list_messages."with" is not null then mesh_lib.agent_id_of(_me.mesh_id, lower(btrim(list_messages."with"))) end;
+  _room constant uuid := case when list_messages.room is not null then mesh_lib.room_to_read(_me, list_messages.room) end;
+  _query constant text := nullif(lower(list_messages.query), '');
+  _before constant uuid := coalesce(list_messages.before, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
+begin
+  if list_messages."limit" not between 1 and 1000 then
+    perform mesh_lib.fail(400, 'limit is 1 to 1,000', '');
+  end if;
+  return query
+    select m.message_id, m.sent_at, a.name, m.address, m.body, m.reply_to, m.data
+    from (
+      select r.* from mesh_data.message r
+      where _room is not null and r.room_id = _room and r.message_id < _before
+        and (_with is null or r.sender_agent_id = _with) and (_query is null or strpos(lower(r.body), _query) > 0)
+      union all
+      select s.* from mesh_data.agent g cross join lateral (
+        select s.* from mesh_data.message s
+        where _room is null and s.mesh_id = g.mesh_id and s.sender_agent_id = g.agent_id and s.message_id < _before
+          and case when g.agent_id <> _me.agent_id then exists (select from mesh_data.delivery d where d.message_id = s.message_id and d.agent_id = _me.agent_id)
+            else _with is null or exists (select from mesh_data.delivery d where d.message_id = s.message_id and d.agent_id = _with) end
+          and (_query is null or strpos(lower(s.body), _query) > 0)
+        order by s.message_id desc limit list_messages."limit"
+      ) s
+      where _room is null and g.mesh_id = _me.mesh_id and (_with is null or g.agent_id in (_with, _me.agent_id))
+      order by 1 desc limit list_messages."limit"
+    ) m
+    join mesh_data.agent a on a.agent_id = m.sender_agent_id
+    order by m.message_id;
+end
+$$;
+comment on function mesh.list_messages is $$---
+cli: history <with>
+alias: message list
+who: agent
+mcp: core
+columns: sent_at from to message message_id
+---
+List messages you sent and received, or all of a room you are in: the newest of them, in the order they were sent.
+with: only what passed between you and this agent, or in a room what it said; default all.
+room: a room you are in, with all that was said there; default your own messages.
+query: only messages with this text in them, upper or lower case; default all.
+before: the id of a message: only older ones; default the newest.
+limit: how many at most, 1 to 1,000; default 50.
+example: mesh history designer
+example: mesh history --room '#release' --query "rollback"$$;
+alter function mesh.list_messages(text, text, text, uuid, integer) owner to mesh_definer;
+grant execute on function mesh.list_messages(text, text, text, uuid, integer) to mesh_agent;
