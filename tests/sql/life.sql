@@ -148,7 +148,7 @@ select t.refuses('what expires at once is not sent', 400, 'designer', 'send_mess
 select count(t.send('designer', 'commander', 'i' || n)) from generate_series(1, 25) n;
 select t.texts(t.mail('commander')) <> '', t.take('commander', '{"limit": 5}', :'window') <> '';
 select count(t.pass(n * interval '90 seconds') || t.presence('commander', 'confirm') || t.mail('commander')::text) from generate_series(3, 13) n;
-select t.open('commander', ' later', '{"takeover": true}') as later \gset
+select t.open('commander', ' later', jsonb_build_object('takeover', true, 'hello', t.signed('identity of commander', mesh_lib.now()))) as later \gset
 select is(t.take('commander', '{"limit": 100}', :'later'), (select string_agg('i' || n, ' ') from generate_series(1, 25) n), 'a window that ignored its mail for ten lease times: the next finds all of it');
 select is((select count(*) from mesh_data.delivery d join mesh_data.message m on m.message_id = d.message_id where m.body ~ '^i\d' and (d.state = 'dead' or d.attempts > 0)), 0::bigint, 'none of it dead, no attempt counted');
 select t.take('commander', '{}', :'later');
@@ -157,8 +157,8 @@ select t.take('commander', '{}', :'later');
 select t.send('designer', 'commander', 'while you were away') is null, t.does('commander', 'close_session', '{}', null, :'later') is null;
 select t.send('designer', 'commander', 'and closed') is null;
 delete from t.session;
-select t.open('commander', ' restarted') as restarted \gset
-select is(t.does('commander', 'open_session', t.opening('commander', ' restarted')) ->> 'unread', '2', 'a restarted agent is told of its mail');
+select t.open('commander', ' restarted', jsonb_build_object('hello', t.signed('identity of commander', mesh_lib.now()))) as restarted \gset
+select is(t.does('commander', 'open_session', t.opening('commander', ' restarted') || jsonb_build_object('hello', t.signed('identity of commander', mesh_lib.now()))) ->> 'unread', '2', 'a restarted agent is told of its mail');
 select is(t.take('commander', '{}', :'restarted'), 'while you were away and closed', 'and gets it under its name');
 select t.send('designer', 'commander', 'renamed') is null, t.does('alice', 'edit_agent', '{"agent": "commander", "name": "captain"}', 'proj') is null;
 select t.send('designer', 'captain', 'by its new name') is null;

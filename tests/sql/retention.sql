@@ -10,8 +10,8 @@ create function t.partitions(parent text) returns text language sql stable as $$
 create function t.bodies() returns text language sql stable as $$ select string_agg(m.body, ' ' order by m.message_id) from mesh_data.message m $$;
 
 -- The coming months
-select is(t.maintain() ->> 'created', '0', 'a new installation has its partitions');
-select is(t.maintain() ->> 'busy', '0', 'and nothing is in the way');
+select t.maintain();
+select ok(t.maintain() @> '{"created": 0, "dropped": 0, "busy": 0}', 'once they are made there is nothing to do');
 select t.pass('400 days');
 select ok(t.maintain() @> '{"created": 12, "busy": 0}', 'in a year four months of three tables are missing, and made');
 select is(t.maintain() ->> 'created', '0', 'once');
