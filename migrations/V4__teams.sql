@@ -106,6 +106,7 @@ create table mesh_data.schedule (
   foreign key (mesh_id, agent_id) references mesh_data.agent (mesh_id, agent_id) on delete cascade
 );
 create index schedule_due on mesh_data.schedule (next_at) where next_at is not null;
+create index schedule_over on mesh_data.schedule (last_at) where next_at is null;
 create index schedule_by_agent on mesh_data.schedule (mesh_id, agent_id);
 create index schedule_by_key on mesh_data.schedule (key_id);
 

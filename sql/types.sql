@@ -21,6 +21,9 @@ comment on domain mesh.chain is 'Signed calls from the owner to an agent, each b
 create domain mesh.seen as uuid;
 comment on domain mesh.seen is 'The claim of the last answer the caller has in hand; the client fills it in, so a lost answer loses no mail.';
 
+create domain mesh.request_id as uuid;
+comment on domain mesh.request_id is 'Names one call, however often it is run: what it sends, it sends once. The client fills it in, or else the relay.';
+
 create domain mesh.public_key as text constraint public_key_is_64_hex_digits check (value ~ '^[0-9a-f]{64}$');
 comment on domain mesh.public_key is 'An ed25519 public key, 64 lower-case hex digits.';
 

@@ -92,13 +92,12 @@ begin
   perform mesh_lib.settle(wait.seen);
   wait.messages := mesh_lib.claim(20, _claim, _from, wait.thread);
   if json_array_length(wait.messages) = 0 and wait.timeout > 0 then
-    -- All null: the relay asks again at the next wake. Said once per wait, so that waiting writes nothing.
+    -- All null: the relay asks again at the next wake.
     wait.messages := null;
-    update mesh_data.presence p set waiting_until = mesh_lib.now() + make_interval(secs => wait.timeout)
-    where p.session_id = (mesh_lib.me()).session_id and (p.waiting_until is null or p.waiting_until <= mesh_lib.now());
+    perform mesh_lib.begin_wait(wait.timeout);
     return;
   end if;
-  update mesh_data.presence p set waiting_until = null where p.session_id = (mesh_lib.me()).session_id and p.waiting_until is not null;
+  perform mesh_lib.end_wait();
   wait.claim := _claim;
   wait.unread := mesh_lib.unread();
   wait.pending := json_array_length(wait.messages) = 0;

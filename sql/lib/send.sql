@@ -209,12 +209,14 @@ end
 $$;
 alter function mesh_lib.send_messages(text[], text[], text[], text[], uuid) owner to mesh_definer;
 
--- One letter, for functions that send among other things: what send_message answers, or its error raised.
+-- One letter of the caller's, for functions that send among other things: what send_message answers, or its error raised.
 create function mesh_lib.send_one(letter mesh_lib.letter, out message_id uuid, out duplicate boolean, out recipients json)
 language plpgsql volatile security definer set search_path = '' as $$
 declare
   _posted record;
 begin
+  -- Whoever may call this names nobody else as the sender.
+  letter.me := mesh_lib.me();
   select p.* into _posted from mesh_lib.post(array[letter], nullif(current_setting('mesh.relay', true), '')::uuid) p;
   if _posted.status <> 200 then
     perform mesh_lib.fail(_posted.status, _posted.answer ->> 'message', _posted.answer ->> 'hint', (_posted.answer -> 'data')::jsonb);
@@ -225,6 +227,7 @@ begin
 end
 $$;
 alter function mesh_lib.send_one(mesh_lib.letter) owner to mesh_definer;
+grant execute on function mesh_lib.send_one(mesh_lib.letter) to mesh_agent;
 
 create function mesh_lib.outcomes(message_ids uuid[], relay_id uuid) returns setof mesh_lib.outcome
 language plpgsql volatile set search_path = '' as $$

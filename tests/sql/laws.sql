@@ -71,7 +71,7 @@ select is_empty($$
   select a.name, string_agg(distinct a.type, ', ') from t.help h, mesh_lib.arguments(h.oid) a where a.input
   group by a.name having count(distinct case a.type when 'mesh.name' then 'text' else a.type end) > 1$$, 'an argument''s name has one type in all calls');
 select is_empty($$select h.name, a.name from t.help h, mesh_lib.arguments(h.oid) a where a.name !~ '^[a-z][a-z_]*$' or a.name ~ '_at$' and a.type !~ '^timestamp with'
-  or a.name ~ '(^|_)id$' and a.type <> 'uuid'$$, 'names: plain words, *_at is a time, *_id an uuid');
+  or a.name ~ '(^|_)id$' and a.type not in ('uuid', 'mesh.request_id')$$, 'names: plain words, *_at is a time, *_id an uuid');
 
 -- SECURITY DEFINER: these and no others, with the reason each needs more than its caller has.
 create table t.definer (name text primary key, owner text not null, why text not null);
@@ -103,6 +103,7 @@ insert into t.definer values
   ('mesh_lib.disconnected', 'mesh_definer', 'as mail'),
   ('mesh_lib.refused_keys', 'mesh_definer', 'whether keys are good, for the relay'),
   ('mesh_lib.health', 'mesh_definer', 'the release, for the relay'),
+  ('mesh_lib.tick', 'mesh_definer', 'sends what others scheduled, for the relay'),
   ('mesh.whoami', 'mesh_definer', 'tells tickets and invites what they are'),
   ('mesh.signup', 'mesh_definer', 'nobody makes an account'),
   ('mesh.redeem_ticket', 'mesh_definer', 'a ticket may write nothing else'),
@@ -135,17 +136,19 @@ insert into t.definer values
   ('mesh_lib.maintain', 'mesh_definer', 'as create_partition, for all of them'),
   ('mesh_lib.maintain_hourly', 'mesh_definer', 'as maintain, for the relay'),
   ('mesh_lib.prepare_partition', 'mesh_owner', 'as attach_partition'),
+  ('mesh.cancel_scheduled', 'mesh_definer', 'mesh_agent deletes nothing'),
+  ('mesh.set_profile', 'mesh_definer', 'an agent writes some of its own row'),
   ('mesh.create_account', 'mesh_definer', 'for the administrator'),
   ('mesh.allow_signup', 'mesh_definer', 'one switch beside the identity secret');
 select set_eq('select c.schema || ''.'' || c.proname, c.owner from t.code c where c.prosecdef', 'select d.name, d.owner from t.definer d', 'SECURITY DEFINER is the frozen list, with these owners');
 select is_empty($$select c.name from t.code c where not c.prosecdef and c.owner <> 'mesh_owner'$$, 'every other function is mesh_owner''s');
 select is_empty($$select c.name from t.code c where c.prosecdef and c.schema = 'mesh_lib' and (
-    has_function_privilege('mesh_relay', c.oid, 'execute') <> (c.proname in ('call', 'mail', 'receipt', 'confirm', 'disconnected', 'refused_keys', 'health'))
+    has_function_privilege('mesh_relay', c.oid, 'execute') <> (c.proname in ('call', 'mail', 'receipt', 'confirm', 'disconnected', 'refused_keys', 'health', 'tick'))
     or has_function_privilege('mesh_admin', c.oid, 'execute'))$$, 'definers in mesh_lib: the relay''s entry points are the relay''s only, and no administrator''s');
 select set_eq($$select c.name from t.code c where has_function_privilege('mesh_relay', c.oid, 'execute')$$,
   $$select p::regprocedure::text from unnest(array['mesh_lib.call(text[],text[],text[],text[],text[],uuid)', 'mesh_lib.mail(uuid[],text[],integer)', 'mesh_lib.receipt(uuid[],text[],uuid[])',
-    'mesh_lib.confirm(uuid[],text[],uuid)', 'mesh_lib.disconnected(uuid[],text[])', 'mesh_lib.refused_keys(uuid[])', 'mesh_lib.health()', 'mesh_lib.catalogue()']) p$$,
-  'mesh_relay may execute its eight entry points, and nothing else of ours');
+    'mesh_lib.confirm(uuid[],text[],uuid)', 'mesh_lib.disconnected(uuid[],text[])', 'mesh_lib.refused_keys(uuid[])', 'mesh_lib.health()', 'mesh_lib.tick()', 'mesh_lib.catalogue()']) p$$,
+  'mesh_relay may execute its nine entry points, and nothing else of ours');
 
 -- Tables
 

@@ -7,6 +7,8 @@ select t.send('alice', '*', 'to all');
 select t.send('backend', 'alice', 'to the owner');
 select t.does('commander', 'join_group', jsonb_build_object('group', 'everybody', 'agent', a)) from unnest(array['alice', 'commander', 'backend', 'designer', 'carol']) a;
 select t.does('commander', 'create_pool', '{"name": "ours", "agents": ["backend"]}');
+select t.does(w, 'schedule_message', '{"to": "tester", "message": "later", "in": "1 hour"}', case w when 'alice' then 'proj' when 'carol' then 'alice/proj' end)
+from unnest(array['alice', 'backend', 'carol', 'commander', 'designer']) w;
 select t.attempt('mesh_admin', 'select mesh.allow_signup(true)');
 
 create table t.right (function text primary key, alice int, commander int, backend int, designer int, carol int, ticket int, invite int, nobody int);
@@ -14,6 +16,9 @@ insert into t.right values
   -- call              owner  manager  agent  guest  member  ticket  invite  nobody
   ('ack_messages',       200,     200,   200,   200,    200,    403,    403,    401),
   ('block_agent',        200,     200,   200,   200,    200,    403,    403,    401),
+  ('ask_agent',          200,     200,   200,   200,    200,    403,    403,    401),
+  ('broadcast',          200,     200,   200,   200,    200,    403,    403,    401),
+  ('cancel_scheduled',   200,     200,   200,   200,    200,    403,    403,    401),
   ('check_messages',     200,     200,   200,   200,    200,    403,    403,    401),
   ('close_session',      200,     200,   200,   200,    200,    403,    403,    401),
   ('create_agent',       200,     200,   403,   403,    403,    403,    403,    401),
@@ -28,6 +33,8 @@ insert into t.right values
   ('edit_pool',            200,     200,   403,   403,    403,    403,    403,    401),
   ('join_group',           200,     200,   200,   200,    200,    403,    403,    401),
   ('leave_group',          200,     200,   200,   200,    200,    403,    403,    401),
+  ('done',               200,     200,   200,   200,    200,    403,    403,    401),
+  ('get_agent_status',   200,     200,   200,   200,    200,    403,    403,    401),
   ('leave_mesh',         409,     409,   409,   200,    200,    403,    403,    401),
   ('list_agents',        200,     200,   200,   200,    200,    403,    403,    401),
   ('list_groups',          200,     200,   200,   200,    200,    403,    403,    401),
@@ -41,6 +48,7 @@ insert into t.right values
   ('list_meshes',        200,     200,   200,   200,    200,    200,    200,    401),
   ('list_peers',         200,     200,   200,   200,    200,    403,    403,    401),
   ('list_pools',           200,     200,   200,   200,    200,    403,    403,    401),
+  ('list_scheduled',     200,     200,   200,   200,    200,    403,    403,    401),
   ('mesh_info',          200,     200,   200,   200,    200,    403,    403,    401),
   ('message_status',     200,     200,   200,   200,    200,    403,    403,    401),
   ('open_session',       403,     200,   200,   200,    403,    403,    403,    401),
@@ -50,10 +58,13 @@ insert into t.right values
   ('remove_agent',       200,     200,   403,   403,    403,    403,    403,    401),
   ('rename_mesh',        200,     403,   403,   403,    403,    403,    403,    401),
   ('retry_message',      409,     409,   409,   409,    409,    403,    403,    401),
+  ('reply',              200,     200,   200,   200,    200,    403,    403,    401),
   ('revoke_invite',      200,     403,   403,   403,    404,    403,    403,    401),
   ('revoke_key',         200,     403,   403,   403,    404,    403,    403,    401),
   ('revoke_member',      200,     403,   403,   403,    403,    403,    403,    401),
+  ('schedule_message',   200,     200,   200,   200,    200,    403,    403,    401),
   ('send_message',       200,     200,   200,   200,    200,    403,    403,    401),
+  ('set_profile',        200,     200,   200,   200,    200,    403,    403,    401),
   ('set_status',         200,     200,   200,   200,    200,    403,    403,    401),
   ('set_summary',        200,     200,   200,   200,    200,    403,    403,    401),
   ('signup',             200,     200,   200,   200,    200,    200,    200,    200),

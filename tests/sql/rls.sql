@@ -10,6 +10,7 @@ select t.send('designer', '*', 'x', '{"key": "k"}'), t.send('backend', 'commande
 select t.does(w, 'join_group', '{"group": "web:lead"}'), t.does(w, 'create_pool', jsonb_build_object('name', 'coder', 'agents', array[w])) from unnest(array['commander', 'scout']) w;
 select t.does(w.who, 'block_agent', jsonb_build_object('agent', w.agent), w.mesh)
 from (values ('alice', 'backend', 'proj'), ('commander', 'designer', null), ('designer', 'backend', null), ('backend', 'alice', null), ('scout', 'visitor', null)) w (who, agent, mesh);
+select t.does(w, 'schedule_message', jsonb_build_object('to', case w when 'visitor' then 'scout' when 'commander' then 'backend' else 'commander' end, 'message', 'x', 'in', '1 hour'), case w when 'alice' then 'proj' end) from unnest(array['alice', 'backend', 'commander', 'designer', 'visitor']) w;
 
 create view t.tables as
 select c.oid, c.relname::text as name, c.relispartition as partition,
@@ -45,6 +46,7 @@ insert into t.sight values
   ('delivery', 'x.agent in (r.agent_id, r.sender_agent_id)'),
   ('idempotency', 'r.sender_agent_id = x.agent'),
   ('block', 'r.agent_id = x.agent'),
+  ('schedule', 'r.agent_id = x.agent'),
   ('event', null), ('setting', null), ('code', null), ('sent', null), ('turn', null);
 select set_eq('select name from t.tables where not partition', 'select name from t.sight', 'every table has a rule of sight');
 
@@ -137,6 +139,7 @@ end
 $$;
 create table t.copied as
 select s.name, t.copy_of(s.name, case s.name when 'account' then 'r.name = ''alice''' when 'mesh' then 'r.name = ''proj''' when 'setting' then 'true' when 'code' then 'true' when 'sent' then 'true' when 'turn' then 'true'
+  when 'schedule' then 'r.agent_id = (select agent_id from mesh_data.agent where name = ''commander'')'
   when 'idempotency' then 'r.sender_agent_id = (select agent_id from mesh_data.agent where name = ''commander'')'
   when 'key' then 'r.kind = ''agent'' and r.mesh_id = (select mesh_id from mesh_data.mesh where name = ''proj'')'
   else 'r.mesh_id = (select mesh_id from mesh_data.mesh where name = ''proj'')' end) as sql from t.sight s;
