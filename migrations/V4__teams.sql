@@ -143,7 +143,7 @@ alter table mesh_data.message
   add column room_id uuid,
   add column mentions text[] constraint message_mentions_are_few check (cardinality(mentions) between 1 and 100),
   add column expires_at timestamptz;
-create index message_by_room on mesh_data.message (room_id, message_id) where room_id is not null;
+create index message_by_room on mesh_data.message (room_id, sent_at, message_id) where room_id is not null;
 create index message_by_reply on mesh_data.message (reply_to) where reply_to is not null;
 
 -- Mail waits until it is due (after a release), and in vain once it has expired. `reason` says why it came back or died.

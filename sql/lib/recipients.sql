@@ -23,6 +23,8 @@ begin
     return mesh_lib.group_agents((recipients.me).mesh_id, recipients.address);
   elsif recipients.address like 'role:%' then
     return mesh_lib.role_recipients(recipients.me, recipients.address, recipients.everyone);
+  elsif recipients.address like '#%' then
+    return mesh_lib.room_recipients(recipients.me, recipients.address);
   end if;
   return array[mesh_lib.agent_id_of((recipients.me).mesh_id, recipients.address)];
 end

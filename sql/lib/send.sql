@@ -34,6 +34,9 @@ begin
   letter.agents := '{}';
   foreach _address in array letter.addresses loop
     letter.agents := letter.agents || mesh_lib.recipients(_me, _address, letter.everyone);
+    if _address like '#%' then
+      letter.room_id := mesh_lib.letter_room(letter, _address);
+    end if;
   end loop;
   if letter.agents = array[_me.agent_id] and cardinality(letter.addresses) = 1 and mesh_lib.is_one(letter.addresses[1]) then
     perform mesh_lib.fail(400, 'that is you: a message goes to somebody else', 'mesh peers');
@@ -100,6 +103,9 @@ begin
   for _refusal in select r.ordinal, r.error from mesh_lib.count_sent(letters) r loop
     letters[_refusal.ordinal].error := _refusal.error;
   end loop;
+  if exists (select from unnest(letters) l where l.room_id is not null) then
+    letters := mesh_lib.take_floors(letters);
+  end if;
 
   insert into mesh_data.message (message_id, mesh_id, sender_agent_id, address, body, data, reply_to, priority, room_id, mentions, expires_at, sent_at)
   select l.message_id, (l.me).mesh_id, (l.me).agent_id, array_to_string(l.addresses, ','), l.body, l.data, l.reply_to, l.priority, l.room_id, l.mentions,

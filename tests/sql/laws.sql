@@ -96,6 +96,7 @@ insert into t.definer values
   ('mesh_lib.ack_many', 'mesh_definer', 'settles for each caller of a batch'),
   ('mesh_lib.send_one', 'mesh_definer', 'delivers, for functions that send among other things'),
   ('mesh_lib.deliver', 'mesh_definer', 'writes and counts others'' inboxes'),
+  ('mesh_lib.seat', 'mesh_definer', 'writes who is in a room'),
   ('mesh_lib.session_of', 'mesh_definer', 'reads push verifiers'),
   ('mesh_lib.mail', 'mesh_definer', 'the relay is nobody; push secrets prove the sessions'),
   ('mesh_lib.receipt', 'mesh_definer', 'as mail'),
@@ -138,6 +139,8 @@ insert into t.definer values
   ('mesh_lib.prepare_partition', 'mesh_owner', 'as attach_partition'),
   ('mesh.cancel_scheduled', 'mesh_definer', 'mesh_agent deletes nothing'),
   ('mesh.set_profile', 'mesh_definer', 'an agent writes some of its own row'),
+  ('mesh.leave_room', 'mesh_definer', 'deletes, which an agent never may'),
+  ('mesh.room_history', 'mesh_definer', 'who joins later reads what was sent to others before'),
   ('mesh.create_account', 'mesh_definer', 'for the administrator'),
   ('mesh.allow_signup', 'mesh_definer', 'one switch beside the identity secret');
 select set_eq('select c.schema || ''.'' || c.proname, c.owner from t.code c where c.prosecdef', 'select d.name, d.owner from t.definer d', 'SECURITY DEFINER is the frozen list, with these owners');

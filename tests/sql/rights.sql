@@ -10,6 +10,7 @@ select t.does('commander', 'create_pool', '{"name": "ours", "agents": ["backend"
 select t.does(w, 'schedule_message', '{"to": "tester", "message": "later", "in": "1 hour"}', case w when 'alice' then 'proj' when 'carol' then 'alice/proj' end)
 from unnest(array['alice', 'backend', 'carol', 'commander', 'designer']) w;
 select t.attempt('mesh_admin', 'select mesh.allow_signup(true)');
+select t.does('commander', 'create_room', '{"name": "hall", "members": ["*"], "mode": "moderated"}');
 
 create table t.right (function text primary key, alice int, commander int, backend int, designer int, carol int, ticket int, invite int, nobody int);
 insert into t.right values
@@ -20,12 +21,14 @@ insert into t.right values
   ('broadcast',          200,     200,   200,   200,    200,    403,    403,    401),
   ('cancel_scheduled',   200,     200,   200,   200,    200,    403,    403,    401),
   ('check_messages',     200,     200,   200,   200,    200,    403,    403,    401),
+  ('close_room',         200,     200,   403,   403,    403,    403,    403,    401),
   ('close_session',      200,     200,   200,   200,    200,    403,    403,    401),
   ('create_agent',       200,     200,   403,   403,    403,    403,    403,    401),
   ('create_agent_key',   200,     403,   403,   403,    403,    403,    403,    401),
   ('create_invite',      200,     403,   403,   403,    403,    403,    403,    401),
   ('create_mesh',        200,     403,   403,   403,    200,    403,    403,    401),
   ('create_pool',        200,     200,   403,   403,    403,    403,    403,    401),
+  ('create_room',        200,     200,   200,   200,    200,    403,    403,    401),
   ('delete_account',     409,     403,   403,   403,    200,    403,    403,    401),
   ('delete_mesh',        200,     403,   403,   403,    403,    403,    403,    401),
   ('delete_pool',          200,     200,   403,   403,    403,    403,    403,    401),
@@ -35,7 +38,12 @@ insert into t.right values
   ('leave_group',          200,     200,   200,   200,    200,    403,    403,    401),
   ('done',               200,     200,   200,   200,    200,    403,    403,    401),
   ('get_agent_status',   200,     200,   200,   200,    200,    403,    403,    401),
+  ('edit_room',          200,     200,   403,   403,    403,    403,    403,    401),
+  ('give_floor',         403,     200,   403,   403,    403,    403,    403,    401),
+  ('invite_to_room',     200,     200,   200,   200,    200,    403,    403,    401),
+  ('join_room',          200,     200,   200,   200,    200,    403,    403,    401),
   ('leave_mesh',         409,     409,   409,   200,    200,    403,    403,    401),
+  ('leave_room',         200,     409,   200,   200,    200,    403,    403,    401),
   ('list_agents',        200,     200,   200,   200,    200,    403,    403,    401),
   ('list_groups',          200,     200,   200,   200,    200,    403,    403,    401),
   ('get_message',        200,     200,   200,   200,    200,    403,    403,    401),
@@ -49,6 +57,7 @@ insert into t.right values
   ('list_peers',         200,     200,   200,   200,    200,    403,    403,    401),
   ('list_pools',           200,     200,   200,   200,    200,    403,    403,    401),
   ('list_scheduled',     200,     200,   200,   200,    200,    403,    403,    401),
+  ('list_rooms',         200,     200,   200,   200,    200,    403,    403,    401),
   ('mesh_info',          200,     200,   200,   200,    200,    403,    403,    401),
   ('message_status',     200,     200,   200,   200,    200,    403,    403,    401),
   ('open_session',       403,     200,   200,   200,    403,    403,    403,    401),
@@ -63,6 +72,7 @@ insert into t.right values
   ('revoke_key',         200,     403,   403,   403,    404,    403,    403,    401),
   ('revoke_member',      200,     403,   403,   403,    403,    403,    403,    401),
   ('schedule_message',   200,     200,   200,   200,    200,    403,    403,    401),
+  ('room_history',       200,     200,   200,   200,    200,    403,    403,    401),
   ('send_message',       200,     200,   200,   200,    200,    403,    403,    401),
   ('set_profile',        200,     200,   200,   200,    200,    403,    403,    401),
   ('set_status',         200,     200,   200,   200,    200,    403,    403,    401),
@@ -98,7 +108,8 @@ select is(t.call('bob', 'mesh_info', '{}', 'alice/proj') #>> '{answer,message}',
 select t.is_refusal(t.tried(w.who, f.function, null, coalesce(f.arguments, t.fitting('commander', f.function))), 404, w.who || ' does not find what is ours with ' || f.function)
 from (values ('bob'), ('scout')) w (who), (values ('ack_messages', null::jsonb), ('message_status', null), ('edit_agent', null), ('remove_agent', null),
   ('edit_pool', null), ('delete_pool', null), ('leave_group', null), ('list_peers', '{"group": "everybody"}'), ('send_message', '{"to": "@everybody", "message": "x"}'), ('send_message', '{"to": "role:ours", "message": "x"}'),
-  ('send_message', '{"to": "designer", "message": "x"}'::jsonb), ('revoke_invite', null), ('revoke_key', null), ('revoke_member', null)) f (function, arguments)
+  ('send_message', '{"to": "designer", "message": "x"}'::jsonb), ('revoke_invite', null), ('revoke_key', null), ('revoke_member', null),
+  ('close_room', null), ('edit_room', null), ('give_floor', null), ('invite_to_room', null), ('join_room', null), ('leave_room', null), ('room_history', null)) f (function, arguments)
 where not (w.who = 'scout' and f.function like 'revoke%');
 select t.is_refusal(t.tried('bob', 'revoke_member', null, jsonb_build_object('member', (select member_id from mesh_data.member where display_name = 'Designer'))), 404, 'nor a member by its id');
 select is(t.call('visitor', 'list_agents') -> 'answer' @> '[{"agent": "designer"}]', false, 'a guest of another mesh lists its own agents');

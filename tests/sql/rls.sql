@@ -12,6 +12,8 @@ select t.does(w.who, 'block_agent', jsonb_build_object('agent', w.agent), w.mesh
 from (values ('alice', 'backend', 'proj'), ('commander', 'designer', null), ('designer', 'backend', null), ('backend', 'alice', null), ('scout', 'visitor', null)) w (who, agent, mesh);
 select t.does(w, 'schedule_message', jsonb_build_object('to', case w when 'visitor' then 'scout' when 'commander' then 'backend' else 'commander' end, 'message', 'x', 'in', '1 hour'), case w when 'alice' then 'proj' end) from unnest(array['alice', 'backend', 'commander', 'designer', 'visitor']) w;
 
+select t.does('commander', 'create_room', '{"name": "hall", "members": ["designer"], "mode": "moderated"}'), t.does('visitor', 'create_room', '{"name": "hall", "members": ["scout"]}');
+
 create view t.tables as
 select c.oid, c.relname::text as name, c.relispartition as partition,
   (select string_agg(quote_ident(a.attname) || '::text', ' || '' '' || ' order by a.attnum) from pg_constraint k join pg_attribute a on a.attrelid = c.oid and a.attnum = any (k.conkey) where k.conrelid = c.oid and k.contype = 'p') as key
@@ -47,6 +49,8 @@ insert into t.sight values
   ('idempotency', 'r.sender_agent_id = x.agent'),
   ('block', 'r.agent_id = x.agent'),
   ('schedule', 'r.agent_id = x.agent'),
+  ('room', 'r.mesh_id = any (x.meshes)'),
+  ('room_member', 'r.mesh_id = any (x.meshes)'),
   ('event', null), ('setting', null), ('code', null), ('sent', null), ('turn', null);
 select set_eq('select name from t.tables where not partition', 'select name from t.sight', 'every table has a rule of sight');
 
@@ -82,7 +86,8 @@ insert into t.change values
   ('group_member', 'r.agent_id = x.agent or r.mesh_id = any (x.owned) or x.who in (''commander'', ''scout'') and r.mesh_id = any (x.meshes)'),
   ('invite', 'r.mesh_id = any (x.owned)'),
   ('delivery', 'r.agent_id = x.agent'),
-  ('block', 'r.agent_id = x.agent');
+  ('block', 'r.agent_id = x.agent'),
+  ('room', 'r.mesh_id = any (x.owned) or x.who in (''commander'', ''scout'', ''visitor'') and r.mesh_id = any (x.meshes)');
 create function t.digest(actor text) returns text language plpgsql as $$
 declare
   _all text := '';
@@ -129,7 +134,7 @@ select is(t.outcome(x.who, format('alter table mesh_data.%I disable row level se
 -- Inserts: a copy of somebody else's row, with a key of its own.
 create function t.copy_of(rel text, wanted text) returns text language plpgsql as $$
 declare
-  _columns constant text := coalesce(t.columns(rel, 'insert'), (select string_agg(quote_ident(a.attname), ', ') from pg_attribute a where a.attrelid = ('mesh_data.' || quote_ident(rel))::regclass and a.attnum > 0));
+  _columns constant text := coalesce(t.columns(rel, 'insert'), (select string_agg(quote_ident(a.attname), ', ') from pg_attribute a where a.attrelid = ('mesh_data.' || quote_ident(rel))::regclass and a.attnum > 0 and a.attidentity = ''));
   _row jsonb;
 begin
   execute format('select to_jsonb(r) from mesh_data.%I r where %s limit 1', rel, wanted) into _row;
