@@ -139,11 +139,13 @@ alter table mesh_data.agent
   add column about text constraint agent_about_is_short check (length(about) between 1 and 2000),
   add column capabilities text[] not null default '{}' constraint agent_capabilities_are_few check (cardinality(capabilities) <= 50);
 
+-- What is said in a room has a position there: clocks do not tell who spoke first.
 alter table mesh_data.message
   add column room_id uuid,
+  add column position bigint,
   add column mentions text[] constraint message_mentions_are_few check (cardinality(mentions) between 1 and 100),
   add column expires_at timestamptz;
-create index message_by_room on mesh_data.message (room_id, sent_at, message_id) where room_id is not null;
+create index message_by_room on mesh_data.message (room_id, position) where room_id is not null;
 create index message_by_reply on mesh_data.message (reply_to) where reply_to is not null;
 
 -- Mail waits until it is due (after a release), and in vain once it has expired. `reason` says why it came back or died.

@@ -187,7 +187,7 @@ begin
   update mesh_data.room r set closed_at = mesh_lib.now() where r.room_id = _room.room_id and r.closed_at is null
   returning '#' || r.name, r.room_id, r.closed_at into close_room.room, close_room.room_id, close_room.closed_at;
   if not found then
-    perform mesh_lib.room_named(_room.mesh_id, _room.name);
+    perform mesh_lib.fail_closed(_room.name);
   end if;
   perform mesh_lib.record(_room.mesh_id, 'room_closed', jsonb_build_object('room', _room.name, 'room_id', _room.room_id));
   close_room.next := 'mesh room history ' || _room.name;
@@ -273,7 +273,7 @@ declare
   _me constant mesh_lib.identity := mesh_lib.me();
   _name constant text := mesh_lib.room_name(room_history.room);
   _room mesh_data.room;
-  _before timestamptz;
+  _before bigint;
 begin
   -- The open room of this name, or the last one that was closed, or any by its id.
   select r.* into _room from mesh_data.room r
@@ -291,19 +291,19 @@ begin
   ) then
     perform mesh_lib.fail(404, format('there is no such message in #%s', _room.name), 'mesh room history ' || _room.name);
   end if;
-  _before := (select m.sent_at from mesh_data.message m where m.message_id = room_history.before);
+  _before := (select m.position from mesh_data.message m where m.message_id = room_history.before);
   return query
     select h.message_id, a.name, h.body, h.reply_to,
       (select count(*) from mesh_data.message n where n.reply_to = h.message_id and n.room_id = _room.room_id),
       h.mentions, h.sent_at, h.data
     from (
       select m.* from mesh_data.message m
-      where m.room_id = _room.room_id and (_before is null or (m.sent_at, m.message_id) < (_before, room_history.before))
+      where m.room_id = _room.room_id and (_before is null or m.position < _before)
         and (room_history.thread is null or m.message_id = room_history.thread or m.reply_to = room_history.thread)
-      order by m.sent_at desc, m.message_id desc limit room_history."limit"
+      order by m.position desc limit room_history."limit"
     ) h
     join mesh_data.agent a on a.agent_id = h.sender_agent_id
-    order by h.sent_at, h.message_id;
+    order by h.position;
 end
 $$;
 comment on function mesh.room_history is $$---

@@ -8,6 +8,14 @@ language sql immutable set search_path = '' as $$ select regexp_replace(lower(bt
 create function mesh_lib.room_address(room_id uuid) returns text
 language sql stable set search_path = '' as $$ select '#' || r.name from mesh_data.room r where r.room_id = room_address.room_id $$;
 
+-- ME410: a room is closed.
+create function mesh_lib.fail_closed(name text) returns void
+language plpgsql stable set search_path = '' as $$
+begin
+  perform mesh_lib.fail(410, format('the room #%s is closed', fail_closed.name), 'mesh room history ' || fail_closed.name);
+end
+$$;
+
 -- The open room of this name, ME410 when there are only closed ones, ME404 with those there are when there is none.
 create function mesh_lib.room_named(mesh_id uuid, name text) returns mesh_data.room
 language plpgsql stable set search_path = '' as $$
@@ -19,7 +27,7 @@ begin
   if found then
     return _room;
   elsif exists (select from mesh_data.room r where r.mesh_id = room_named.mesh_id and r.name = _name) then
-    perform mesh_lib.fail(410, format('the room #%s is closed', _name), 'mesh room history ' || _name);
+    perform mesh_lib.fail_closed(_name);
   end if;
   perform mesh_lib.fail(404, format('there is no room %L in this mesh', '#' || left(_name, 63)), 'mesh room list',
     jsonb_build_object('asked', '#' || left(_name, 63), 'candidates', (
@@ -77,7 +85,7 @@ $$;
 create function mesh_lib.agents_at(addresses text[]) returns uuid[]
 language sql volatile set search_path = '' as $$
   select coalesce(array_agg(r.agent_id order by u.n), '{}')
-  from unnest(mesh_lib.addresses(to_jsonb(array_to_string(agents_at.addresses, ',')))) with ordinality u (address, n)
+  from unnest(mesh_lib.addresses(to_jsonb(nullif(array_to_string(agents_at.addresses, ','), '')))) with ordinality u (address, n)
   cross join lateral unnest(mesh_lib.recipients(mesh_lib.me(), u.address, true)) r (agent_id)
 $$;
 
@@ -117,20 +125,24 @@ $$;
 -- them. Who is there already stays where it is.
 create function mesh_lib.seat(room_id uuid, agents uuid[]) returns void
 language plpgsql volatile security definer set search_path = '' as $$
+declare
+  _room mesh_data.room;
 begin
   -- Locked, so that a closed room stays as it was and the limit holds.
-  perform from mesh_data.room r where r.room_id = seat.room_id and r.mesh_id = mesh_lib.my_mesh() and r.closed_at is null for no key update;
-  if not found or mesh_lib.my_agent() <> all (seat.agents)
-    and not exists (select from mesh_data.room_member m where m.room_id = seat.room_id and m.agent_id = mesh_lib.my_agent())
+  select r.* into _room from mesh_data.room r where r.room_id = seat.room_id and r.mesh_id = mesh_lib.my_mesh() for no key update;
+  if _room.closed_at is not null then
+    perform mesh_lib.fail_closed(_room.name);
+  elsif _room.room_id is null or mesh_lib.my_agent() <> all (seat.agents)
+    and not exists (select from mesh_data.room_member m where m.room_id = _room.room_id and m.agent_id = mesh_lib.my_agent())
   then
-    perform mesh_lib.fail(403, 'only who is in an open room brings others in', 'mesh room list');
+    perform mesh_lib.fail(403, 'who brings others into a room is in it', 'mesh room list');
   end if;
   insert into mesh_data.room_member (room_id, agent_id, mesh_id)
-  select seat.room_id, a.agent_id, a.mesh_id
+  select _room.room_id, a.agent_id, a.mesh_id
   from unnest(seat.agents) with ordinality u (agent_id, n) join mesh_data.agent a on a.agent_id = u.agent_id
-  where a.mesh_id = mesh_lib.my_mesh() and a.removed_at is null
+  where a.mesh_id = _room.mesh_id and a.removed_at is null
   order by u.n on conflict do nothing;
-  if cardinality(mesh_lib.room_agents(seat.room_id)) > 1000 then
+  if cardinality(mesh_lib.room_agents(_room.room_id)) > 1000 then
     perform mesh_lib.fail(429, 'a room can have 1,000 members at most', 'mesh room list');
   end if;
 end
@@ -184,7 +196,7 @@ declare
 begin
   select r.* into _room from mesh_data.room r where r.room_id = take_floor.room_id for no key update;
   if _room.closed_at is not null then
-    perform mesh_lib.fail(410, format('the room #%s is closed', _room.name), 'mesh room history ' || _room.name);
+    perform mesh_lib.fail_closed(_room.name);
   end if;
   _turn := mesh_lib.floor_of(_room);
   if _room.mode = 'reactive' and take_floor.agent_id = _room.floor_agent_id then

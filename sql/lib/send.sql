@@ -107,9 +107,9 @@ begin
     letters := mesh_lib.take_floors(letters);
   end if;
 
-  insert into mesh_data.message (message_id, mesh_id, sender_agent_id, address, body, data, reply_to, priority, room_id, mentions, expires_at, sent_at)
-  select l.message_id, (l.me).mesh_id, (l.me).agent_id, array_to_string(l.addresses, ','), l.body, l.data, l.reply_to, l.priority, l.room_id, l.mentions,
-    l.expires_at, mesh_lib.now()
+  insert into mesh_data.message (message_id, mesh_id, sender_agent_id, address, body, data, reply_to, priority, room_id, position, mentions, expires_at, sent_at)
+  select l.message_id, (l.me).mesh_id, (l.me).agent_id, array_to_string(l.addresses, ','), l.body, l.data, l.reply_to, l.priority, l.room_id,
+    case when l.room_id is not null then nextval('mesh_data.message_position') end, l.mentions, l.expires_at, mesh_lib.now()
   from unnest(letters) l where l.error is null and not l.duplicate;
 
   insert into mesh_data.delivery (message_id, mesh_id, agent_id, sender_agent_id, priority, expires_at, position)

@@ -88,7 +88,7 @@ select t.refuses('but not to two rooms', 400, 'backend', 'send_message', '{"to":
 select is(t.say('backend', '#hall,#hall', 'twice'), '200', 'the same room twice is one room');
 select t.refuses('a room that is not there', 404, 'backend', 'send_message', '{"to": "#nothing", "message": "x"}');
 select t.refuses('a name that is none', 404, 'backend', 'send_message', '{"to": "#", "message": "x"}');
-select is(t.does('backend', 'create_room', '{"name": "alone"}') -> 'members', '["backend"]', 'a room of one');
+select is(t.does('backend', 'create_room', '{"name": "alone", "members": []}') -> 'members', '["backend"]', 'a room of one');
 select is(t.does('backend', 'send_message', '{"to": "#alone", "message": "note"}') -> 'recipients', '[]', 'is written to by nobody else');
 select is(t.history('backend', 'alone'), 'note', 'and keeps notes');
 -- A removed agent is out; its words stay, and whoever gets its name is somebody else.
@@ -115,7 +115,7 @@ select t.refuses(w || ' is a message of this room', 404, 'backend', 'room_histor
 from unnest(array['thread', 'before']) w, unnest(array[:'before'::uuid, gen_random_uuid(), (select message_id from mesh_data.message where body = 'aside')]) i;
 -- Against a plain query, by everybody who is in a room
 select is((select jsonb_agg(h ->> 'message_id' order by n) from jsonb_array_elements(t.does(a.name, 'room_history', jsonb_build_object('room', r.name, 'limit', 200), case when a.name in ('alice', 'carol') then 'alice/proj' end)) with ordinality u (h, n)),
-  (select jsonb_agg(m.message_id order by m.sent_at) from mesh_data.message m where m.room_id = r.room_id), format('%s reads all of #%s, and nothing else', a.name, r.name))
+  (select jsonb_agg(m.message_id order by m.position) from mesh_data.message m where m.room_id = r.room_id), format('%s reads all of #%s, and nothing else', a.name, r.name))
 from mesh_data.room r join mesh_data.mesh m on m.mesh_id = r.mesh_id and m.name = 'proj' join mesh_data.room_member s on s.room_id = r.room_id join mesh_data.agent a on a.agent_id = s.agent_id
 where a.name in ('alice', 'carol', 'backend', 'designer', 'commander') order by 1;
 select t.refuses(format('%s is not in #%s and does not read it', a.name, r.name), 403, a.name, 'room_history', jsonb_build_object('room', r.name), case when a.name in ('alice', 'carol') then 'alice/proj' end)
