@@ -128,6 +128,12 @@ create unlogged table mesh_data.sent (
   primary key (key_id, day)
 ) with (fillfactor = 50);
 
+-- The token of the ping: who holds its row pings, for all whose changes are committed meanwhile.
+create table mesh_data.wake (
+  wake_id boolean primary key default true constraint wake_is_one_row check (wake_id)
+);
+insert into mesh_data.wake default values;
+
 alter table mesh_data.setting
   add column daily_messages integer not null default 100000 constraint daily_messages_is_not_negative check (daily_messages >= 0),
   add column turns_per_minute integer not null default 30 constraint turns_per_minute_is_not_negative check (turns_per_minute >= 0),
@@ -164,7 +170,7 @@ do $$
 declare
   _table text;
 begin
-  foreach _table in array array['group_member', 'pool', 'pool_agent', 'room', 'room_member', 'block', 'schedule', 'turn', 'sent'] loop
+  foreach _table in array array['group_member', 'pool', 'pool_agent', 'room', 'room_member', 'block', 'schedule', 'turn', 'sent', 'wake'] loop
     execute format('alter table mesh_data.%I enable row level security, force row level security', _table);
   end loop;
 end

@@ -33,6 +33,7 @@ end
 $$;
 grant execute on function mesh_lib.send_messages(text[], text[], text[], text[], uuid),
   mesh_lib.ack_many(text[], text[], text[], text[], uuid) to mesh_agent;
+grant execute on function mesh_lib.ping() to mesh_agent;
 grant execute on function mesh_lib.me(), mesh_lib.my_meshes(), mesh_lib.owned_meshes(), mesh_lib.managed_meshes() to mesh_agent;
 
 create materialized view mesh_lib.callable as

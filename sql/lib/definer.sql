@@ -34,3 +34,4 @@ create policy sent_definer on mesh_data.sent to mesh_definer using (true) with c
 create policy session_definer on mesh_data.session to mesh_definer using (true) with check (true);
 create policy setting_definer on mesh_data.setting to mesh_definer using (true) with check (true);
 create policy turn_definer on mesh_data.turn to mesh_definer using (true) with check (true);
+create policy wake_definer on mesh_data.wake to mesh_definer using (true) with check (true);

@@ -7,6 +7,16 @@ language sql volatile set search_path = '' as $$
   values (mesh_lib.new_id(), record.mesh_id, record.kind, case when record.mesh_id = mesh_lib.my_mesh() then mesh_lib.my_agent() end, record.detail, mesh_lib.now())
 $$;
 
--- Tell the relays that something changed. Nothing but the fact: a ping may be forged or lost, and harms nobody.
+-- Tell the relays that something changed. Nothing but the fact: a ping may be forged or lost, and harms nobody. Commits
+-- that notify wait for each other, so of those that happen at once only one does: it holds the token. A relay that hears
+-- of it looks until what was open then has ended. Called after the change, which so has a transaction id.
 create function mesh_lib.ping() returns void
-language sql volatile set search_path = '' as $$ select pg_notify('mesh', '') $$;
+language plpgsql volatile security definer set search_path = '' as $$
+begin
+  perform from mesh_data.wake for update skip locked;
+  if found then
+    perform pg_notify('mesh', '');
+  end if;
+end
+$$;
+alter function mesh_lib.ping() owner to mesh_definer;

@@ -97,6 +97,12 @@ language sql stable security definer set search_path = '' as $$
 $$;
 comment on function mesh_lib.refused_keys is 'Those of these keys that are no longer good: revoked, expired or deleted.';
 
+create function mesh_lib.horizon(out oldest bigint, out next bigint)
+language sql stable security definer set search_path = '' as $$
+  select pg_snapshot_xmin(s.s)::text::bigint, pg_snapshot_xmax(s.s)::text::bigint from pg_current_snapshot() s (s)
+$$;
+comment on function mesh_lib.horizon is 'The oldest transaction that is open, and the one that comes next: equal when none is open.';
+
 create function mesh_lib.health() returns jsonb
 language sql stable security definer set search_path = '' as $$
   select jsonb_build_object('release', c.release, 'catalogue', left(c.hash, 16)) from mesh_data.code c where c.part = 'rest'
@@ -108,6 +114,7 @@ alter function mesh_lib.receipt(uuid[], text[], uuid[]) owner to mesh_definer;
 alter function mesh_lib.confirm(uuid[], text[], uuid) owner to mesh_definer;
 alter function mesh_lib.disconnected(uuid[], text[]) owner to mesh_definer;
 alter function mesh_lib.refused_keys(uuid[]) owner to mesh_definer;
+alter function mesh_lib.horizon() owner to mesh_definer;
 alter function mesh_lib.health() owner to mesh_definer;
 grant execute on function mesh_lib.mail(uuid[], text[], integer), mesh_lib.receipt(uuid[], text[], uuid[]), mesh_lib.confirm(uuid[], text[], uuid),
-  mesh_lib.disconnected(uuid[], text[]), mesh_lib.refused_keys(uuid[]), mesh_lib.health() to mesh_relay;
+  mesh_lib.disconnected(uuid[], text[]), mesh_lib.refused_keys(uuid[]), mesh_lib.horizon(), mesh_lib.health() to mesh_relay;

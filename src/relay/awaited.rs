@@ -21,7 +21,7 @@ const PACE: Duration = Duration::from_millis(250);
 pub struct Plan {
     argument: String,
     deadline: Instant,
-    pings: watch::Receiver<u64>,
+    wakes: watch::Receiver<u64>,
     /// its session, when a socket of this relay holds it, and the news of that
     session: Option<(Uuid, watch::Receiver<u64>)>,
 }
@@ -48,7 +48,7 @@ pub fn plan(
     Some(Plan {
         argument: argument.name.clone(),
         deadline: Instant::now() + Duration::from_secs(seconds),
-        pings: relay.pings.subscribe(),
+        wakes: relay.wakes.subscribe(),
         session: session.and_then(|id| Some((id, relay.hub.news(id)?))),
     })
 }
@@ -125,7 +125,7 @@ async fn woken(plan: &mut Plan, ran_at: Instant) {
             plan.session = None;
         }
         sleep_until(ran_at + PACE).await;
-        if plan.pings.changed().await.is_err() {
+        if plan.wakes.changed().await.is_err() {
             std::future::pending().await
         }
     };

@@ -92,6 +92,10 @@ async fn run(relay: &Relay, jobs: Vec<Job>) {
     let requests: Vec<&Request> = jobs.iter().map(|job| &*job.request).collect();
     match database::call(relay, &requests).await {
         Ok(answers) => {
+            // Not for waits that found nothing, or they would wake each other for ever.
+            if answers.iter().any(|answer| !answer.is_null()) {
+                relay.wakes.send_modify(|wakes| *wakes += 1);
+            }
             for (job, answer) in jobs.into_iter().zip(answers) {
                 let _ = job.reply.send(answer);
             }

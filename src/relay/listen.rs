@@ -79,5 +79,6 @@ async fn listen(
 
 fn woken(relay: &Relay) {
     relay.pings.send_modify(|pings| *pings += 1);
+    relay.wakes.send_modify(|wakes| *wakes += 1);
     relay.sweep.notify_one();
 }

@@ -8,9 +8,10 @@ use serde_json::value::RawValue;
 use std::collections::HashMap;
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
-use tokio_postgres::types::Json;
+use tokio_postgres::{Row, types::Json};
 use uuid::Uuid;
 
+const HORIZON: &str = "select oldest, next from mesh_lib.gate, mesh_lib.horizon()";
 const MAIL: &str = "select session_id, ended, frame from mesh_lib.gate, mesh_lib.mail($1, $2, $3)";
 /// The net under a lost ping.
 const POLL: Duration = Duration::from_millis(500);
@@ -20,16 +21,41 @@ struct Id {
     message_id: Uuid,
 }
 
-/// Looks after every `relay.sweep` and every 500 ms.
+/// The first and the longest pause between looks for what was not committed yet at a ping.
+const SOON: Duration = Duration::from_millis(1);
+const LATER: Duration = Duration::from_millis(50);
+
+/// Looks after every `relay.sweep` and every 500 ms. One ping may stand for many commits, some of them still to come: after
+/// it there is another look until the transactions that were open then have ended.
 pub async fn run(relay: Arc<Relay>) {
     let mut poll = interval(POLL);
     poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut pings = relay.pings.subscribe();
+    // The transactions to wait for are those before this one.
+    let mut until = None;
+    let mut pause = SOON;
     loop {
         tokio::select! {
             () = relay.sweep.notified() => {}
             _ = poll.tick() => {}
+            () = sleep(pause), if until.is_some() => pause = (pause * 2).min(LATER),
         }
         let start = Instant::now();
+        let pinged = pings.has_changed().unwrap_or(false);
+        if pinged {
+            pings.mark_unchanged();
+            pause = SOON;
+        }
+        if pinged || until.is_some() {
+            // Before the look, so that it sees what has ended by then.
+            match database::query(&relay, HORIZON, &[]).await {
+                Ok(rows) => {
+                    until = rows.first().and_then(|row| open(row, pinged, until));
+                    relay.wakes.send_modify(|wakes| *wakes += 1);
+                }
+                Err(failure) => tracing::debug!("horizon: {failure}"),
+            }
+        }
         match look(&relay).await {
             Ok(0) => {}
             Ok(pushes) => relay.metrics.pushes.add(pushes),
@@ -38,6 +64,13 @@ pub async fn run(relay: Arc<Relay>) {
         // Under a storm of pings this takes half of one connection's time, not all.
         sleep(start.elapsed()).await;
     }
+}
+
+/// Up to which transaction some are open that a ping may stand for.
+fn open(horizon: &Row, pinged: bool, until: Option<i64>) -> Option<i64> {
+    let (oldest, next): (i64, i64) = (horizon.get(0), horizon.get(1));
+    let until = if pinged { Some(next) } else { until };
+    until.filter(|until| oldest < *until)
 }
 
 /// Shows what a call of this relay made to the sessions it names. Those who are owed other mail before it, or have a wait

@@ -72,6 +72,8 @@ struct Relay {
     draining: watch::Sender<bool>,
     /// counts pings of the database
     pings: watch::Sender<u64>,
+    /// counts what may end a wait: pings, looks after them, and calls of this relay
+    wakes: watch::Sender<u64>,
     /// look for mail now
     sweep: Notify,
     /// report receipts and presence now
@@ -131,6 +133,7 @@ pub async fn serve(
         memory: Arc::new(Semaphore::new(MEMORY)),
         draining: watch::Sender::new(false),
         pings: watch::Sender::new(0),
+        wakes: watch::Sender::new(0),
         sweep: Notify::new(),
         report: Notify::new(),
         check: Notify::new(),

@@ -51,7 +51,7 @@ insert into t.sight values
   ('schedule', 'r.agent_id = x.agent'),
   ('room', 'r.mesh_id = any (x.meshes)'),
   ('room_member', 'r.mesh_id = any (x.meshes)'),
-  ('event', null), ('setting', null), ('code', null), ('sent', null), ('turn', null);
+  ('wake', null), ('event', null), ('setting', null), ('code', null), ('sent', null), ('turn', null);
 select set_eq('select name from t.tables where not partition', 'select name from t.sight', 'every table has a rule of sight');
 
 create function t.expected(actor text, rel text) returns text language plpgsql as $$
@@ -143,7 +143,7 @@ begin
 end
 $$;
 create table t.copied as
-select s.name, t.copy_of(s.name, case s.name when 'account' then 'r.name = ''alice''' when 'mesh' then 'r.name = ''proj''' when 'setting' then 'true' when 'code' then 'true' when 'sent' then 'true' when 'turn' then 'true'
+select s.name, t.copy_of(s.name, case s.name when 'account' then 'r.name = ''alice''' when 'mesh' then 'r.name = ''proj''' when 'setting' then 'true' when 'wake' then 'true' when 'code' then 'true' when 'sent' then 'true' when 'turn' then 'true'
   when 'schedule' then 'r.agent_id = (select agent_id from mesh_data.agent where name = ''commander'')'
   when 'idempotency' then 'r.sender_agent_id = (select agent_id from mesh_data.agent where name = ''commander'')'
   when 'key' then 'r.kind = ''agent'' and r.mesh_id = (select mesh_id from mesh_data.mesh where name = ''proj'')'
