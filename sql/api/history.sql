@@ -61,9 +61,13 @@ begin
   return query
     select m.message_id, m.sent_at, a.name, m.address, m.body, m.reply_to, m.data
     from (
-      select r.* from mesh_data.message r
-      where _room is not null and r.room_id = _room and r.message_id < _before
-        and (_with is null or r.sender_agent_id = _with) and (_query is null or strpos(lower(r.body), _query) > 0)
+      select r.* from (
+        select r.* from mesh_data.message r
+        where _room is not null and r.room_id = _room
+          and (list_messages.before is null or r.position < (select b.position from mesh_data.message b where b.message_id = list_messages.before))
+          and (_with is null or r.sender_agent_id = _with) and (_query is null or strpos(lower(r.body), _query) > 0)
+        order by r.position desc limit list_messages."limit"
+      ) r
       union all
       select s.* from mesh_data.agent g cross join lateral (
         select s.* from mesh_data.message s
@@ -77,7 +81,8 @@ begin
       order by 1 desc limit list_messages."limit"
     ) m
     join mesh_data.agent a on a.agent_id = m.sender_agent_id
-    order by m.message_id;
+    -- In a room turns are the order, and no clock.
+    order by case when _room is not null then m.position end, m.message_id;
 end
 $$;
 comment on function mesh.list_messages is $$---

@@ -4,9 +4,14 @@
 create function mesh_lib.room_name(address text) returns text
 language sql immutable set search_path = '' as $$ select regexp_replace(lower(btrim(room_name.address)), '^#', '') $$;
 
--- The address of a room today; it may have been renamed since something was sent to it.
+-- The address of a room today; it may have been renamed since something was said there. Null when it is closed and
+-- another room has its name.
 create function mesh_lib.room_address(room_id uuid) returns text
-language sql stable set search_path = '' as $$ select '#' || r.name from mesh_data.room r where r.room_id = room_address.room_id $$;
+language sql stable set search_path = '' as $$
+  select '#' || r.name from mesh_data.room r
+  where r.room_id = room_address.room_id and (r.closed_at is null or not exists (
+    select from mesh_data.room o where o.mesh_id = r.mesh_id and o.name = r.name and o.closed_at is null))
+$$;
 
 -- ME410: a room is closed.
 create function mesh_lib.fail_closed(name text) returns void

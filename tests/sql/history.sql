@@ -47,15 +47,15 @@ select is(t.listed('backend', jsonb_build_object('query', q.query)), q.found, 'a
 from (values ('0% D', '100% done'), ('a_b', 'a_b'), ('''s "S', 'it''s "so"'), ('k\s', 'back\slash'), ('& from |', 'to & from | !(x)'), ('grüße', 'GRÜßE'), (E'o\nl', E'two\nlines'), ('%%', ''), ('.*', '')) q (query, found);
 
 -- Rooms
-insert into mesh_data.room (room_id, mesh_id, name) select '11111111-1111-1111-1111-111111111111', mesh_id, 'plans' from mesh_data.mesh where name = 'proj';
-insert into mesh_data.room_member (room_id, agent_id, mesh_id) select '11111111-1111-1111-1111-111111111111', agent_id, mesh_id from mesh_data.agent where name in ('designer', 'backend');
-select t.send('backend', 'alice', 'in the room ' || n) from generate_series(1, 3) n;
-update mesh_data.message set room_id = '11111111-1111-1111-1111-111111111111' where body like 'in the room %';
+select t.does('backend', 'create_room', '{"name": "plans", "members": ["alice"]}');
+select t.send('backend', '#plans', 'in the room ' || n) from generate_series(1, 3) n;
+select t.does('designer', 'join_room', '{"room": "plans"}');
 select is(t.listed('designer', '{"room": "#plans"}'), 'in the room 1 in the room 2 in the room 3', 'a member of a room sees all that was said in it, also before it came');
 select is(t.listed('designer', '{"room": "Plans", "query": "ROOM 2", "with": "backend"}'), 'in the room 2', 'and searches it');
 select is(t.listed('designer', '{"room": "plans", "limit": 2}'), 'in the room 2 in the room 3', 'the newest of it');
+select is(t.listed('designer', jsonb_build_object('room', 'plans', 'limit', 1, 'before', (select message_id from mesh_data.message where body = 'in the room 3'))), 'in the room 2', 'or what was said before that');
 select t.refuses('a room one is not in is not there: ' || w, 404, w, 'list_messages', '{"room": "plans"}') from unnest(array['commander', 'scout', 'visitor']) w;
-update mesh_data.room set closed_at = mesh_lib.now() where name = 'plans';
+select t.does('backend', 'close_room', '{"room": "plans"}');
 select is(t.listed('designer', '{"room": "plans", "limit": 1}'), 'in the room 3', 'a closed room can still be read');
 
 -- One message whole

@@ -4,6 +4,7 @@ begin;
 select no_plan();
 select t.world();
 select t.send('alice', '*', 'to all');
+select t.does('commander', 'create_room', '{"name": "hall", "members": ["*"], "mode": "moderated"}');
 select t.attempt('mesh_admin', 'select mesh.allow_signup(true)');
 
 -- The caller for whom a call works.

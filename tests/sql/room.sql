@@ -98,6 +98,10 @@ select is(t.does('backend', 'join_room', '{"room": "alone"}') -> 'members', '["b
 select is(t.room('backend', '#alone') ->> 'members', '1', 'nor is it counted');
 select is(t.does('backend', 'send_message', '{"to": "#alone", "message": "note 2"}') -> 'recipients', '[]', 'nor written to');
 
+-- Answered where it was said
+select is((t.does('commander', 'reply', jsonb_build_object('message_id', :'sent'::jsonb ->> 'message_id', 'message', 'fourth'))) ->> 'to', '#hall', 'a reply goes to the room');
+select is(t.history('backend', 'hall', jsonb_build_object('thread', :'sent'::jsonb ->> 'message_id')), 'first second fourth', 'and is in the thread');
+
 -- Pages and threads
 select t.does('backend', 'create_room', '{"name": "long", "members": ["designer"]}');
 select t.send('backend', '#long', 'm' || n) from generate_series(1, 60) n;
@@ -129,7 +133,7 @@ select is(t.does('commander', 'edit_room', '{"room": "hall", "topic": ""}') -> '
 select is(t.does('alice', 'edit_room', '{"room": "hall", "name": "#Lobby"}', 'proj') ->> 'room', '#lobby', 'and the mesh''s owner, who renames it');
 select t.refuses('the old name is gone', 404, 'backend', 'send_message', '{"to": "#hall", "message": "x"}');
 select is(t.say('backend', '#lobby', 'moved'), '200', 'the new one is good');
-select is(t.history('backend', 'lobby', '{"limit": 2}'), 'twice moved', 'its history moves with it');
+select is(t.history('backend', 'lobby', '{"limit": 2}'), 'fourth moved', 'its history moves with it');
 select is((select mesh_lib.room_address(m.room_id) from mesh_data.message m where m.body = 'first'), '#lobby', 'an answer to what was said before goes to the new name');
 select t.refuses('not to a name that is used', 409, 'designer', 'edit_room', '{"room": "lobby", "name": "long"}');
 select t.refuses('nor to what is no name', 400, 'designer', 'edit_room', '{"room": "lobby", "name": "a b"}');
@@ -257,6 +261,7 @@ select ok(t.does('commander', 'close_room', '{"room": "#lobby"}') @> '{"room": "
 select t.refuses('once', 410, 'commander', 'close_room', '{"room": "lobby"}');
 select is(t.room('backend', '#lobby'), null, 'it is in no list');
 select t.refuses('nothing is said there', 410, 'backend', 'send_message', '{"to": "#lobby", "message": "x"}');
+select t.refuses('nothing is answered there', 410, 'alice', 'reply', jsonb_build_object('message_id', :'sent'::jsonb ->> 'message_id', 'message', 'x'), 'proj');
 select t.refuses('nobody joins', 410, 'carol', 'join_room', '{"room": "lobby"}', 'alice/proj');
 select t.refuses('or is invited', 410, 'backend', 'invite_to_room', '{"room": "lobby", "agents": ["carol"]}');
 select t.refuses('or edits it', 410, 'commander', 'edit_room', '{"room": "lobby", "topic": "x"}');
@@ -266,6 +271,7 @@ select t.refuses('nobody else does', 403, 'carol', 'room_history', '{"room": "lo
 select ok(t.take('commander', '{"limit": 100}') like '%last words%', 'what was said is still delivered');
 select (t.does('commander', 'create_room', '{"name": "lobby"}') ->> 'room_id') as lobby \gset
 select t.refuses('its name is free: who is in the new room alone is heard', 403, 'backend', 'send_message', '{"to": "#lobby", "message": "x"}');
+select is(t.does('alice', 'reply', jsonb_build_object('message_id', :'last', 'message', 'x'), 'proj') ->> 'to', 'backend', 'an answer to what was said in the old one does not go there');
 select is(t.history('commander', 'lobby'), '', 'the new room has a history of its own');
 select is(t.does('backend', 'room_history', jsonb_build_object('room', (select room_id from mesh_data.room where name = 'lobby' and closed_at is not null), 'limit', 1)) #>> '{0,message}', 'last words', 'the old one is read by its id');
 select t.refuses('by its members', 403, 'backend', 'room_history', jsonb_build_object('room', :'lobby'));
