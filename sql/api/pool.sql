@@ -117,7 +117,8 @@ create function mesh.list_pools() returns table (
 )
 language sql stable set search_path = '' as $$
   select p.name, mesh_lib.pool_agent_names(p.pool_id),
-    array(select a.name from mesh_lib.ready(mesh_lib.role_agents(p.mesh_id, 'role:' || p.name)) r join mesh_data.agent a on a.agent_id = r.agent_id order by r.ordinal),
+    array(select a.name from unnest(mesh_lib.ready(mesh_lib.role_agents(p.mesh_id, 'role:' || p.name))) with ordinality r (agent_id, n)
+      join mesh_data.agent a on a.agent_id = r.agent_id order by r.n),
     mesh_lib.waiting_at(p.pool_id), p.fallback, (array['now', 'next', 'low'])[p.priority + 1], p.capabilities, p.created_at
   from mesh_data.pool p where p.mesh_id = (select mesh_lib.my_mesh())
   order by p.name

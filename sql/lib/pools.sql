@@ -13,53 +13,70 @@ language sql immutable return ('ffffffff' || substr(md5(pool_id.mesh_id::text ||
 create function mesh_lib.first_pool_id() returns uuid
 language sql immutable return 'ffffffff-0000-0000-0000-000000000000'::uuid;
 
--- Which of the addresses of a message is this pool's. A role may hold a comma.
+-- Which of the addresses of a message is this pool's. A role may hold a comma. PL/pgSQL here and below, because it keeps its
+-- plans: every message to a role asks.
 create function mesh_lib.pool_address(mesh_id uuid, addresses text, pool_id uuid) returns text
-language sql immutable set search_path = '' as $$
-  select a from unnest(string_to_array(pool_address.addresses, ',') || pool_address.addresses) a
-  where a like 'role:%' and mesh_lib.pool_id(pool_address.mesh_id, a) = pool_address.pool_id limit 1
+language plpgsql immutable set search_path = '' as $$
+begin
+  return (select a from unnest(string_to_array(pool_address.addresses, ',') || pool_address.addresses) a
+    where a like 'role:%' and mesh_lib.pool_id(pool_address.mesh_id, a) = pool_address.pool_id limit 1);
+end
 $$;
 
 -- The agents of a role, in order.
 create function mesh_lib.role_agents(mesh_id uuid, address text) returns uuid[]
-language sql stable set search_path = '' as $$
-  select case when exists (select from mesh_data.pool p where p.pool_id = mesh_lib.pool_id(role_agents.mesh_id, role_agents.address))
-    then array(
+language plpgsql stable set search_path = '' as $$
+declare
+  _pool_id constant uuid := mesh_lib.pool_id(role_agents.mesh_id, role_agents.address);
+begin
+  if exists (select from mesh_data.pool p where p.pool_id = _pool_id) then
+    return array(
       select a.agent_id from mesh_data.pool_agent g join mesh_data.agent a on a.agent_id = g.agent_id and a.removed_at is null
-      where g.pool_id = mesh_lib.pool_id(role_agents.mesh_id, role_agents.address) order by g.ordinal)
-    else array(
-      select a.agent_id from mesh_data.agent a
-      where a.mesh_id = role_agents.mesh_id and a.removed_at is null and lower(btrim(a.role)) = mesh_lib.role_in(role_agents.address)
-      order by a.name) end
+      where g.pool_id = _pool_id order by g.ordinal);
+  end if;
+  return array(
+    select a.agent_id from mesh_data.agent a
+    where a.mesh_id = role_agents.mesh_id and a.removed_at is null and lower(btrim(a.role)) = mesh_lib.role_in(role_agents.address)
+    order by a.name);
+end
 $$;
 
 -- Those of these agents who can be given work now, in order: online, and not dnd. Volatile, so it sees what was committed
 -- before this very look.
-create function mesh_lib.ready(agents uuid[]) returns table (agent_id uuid, ordinal bigint)
-language sql volatile set search_path = '' as $$
-  select u.agent_id, u.ordinal
-  from unnest(ready.agents) with ordinality u (agent_id, ordinal)
-  join mesh_data.session s on s.agent_id = u.agent_id and s.ended_at is null
-  join mesh_data.presence p on p.session_id = s.session_id
-  left join mesh_data.activity v on v.agent_id = u.agent_id
-  where mesh_lib.presence(p.connected, p.confirmed_at) = 'online' and v.status is distinct from 'dnd'
+create function mesh_lib.ready(agents uuid[]) returns uuid[]
+language plpgsql volatile set search_path = '' as $$
+begin
+  return array(
+    select u.agent_id
+    from unnest(ready.agents) with ordinality u (agent_id, ordinal)
+    join mesh_data.session s on s.agent_id = u.agent_id and s.ended_at is null
+    join mesh_data.presence p on p.session_id = s.session_id
+    left join mesh_data.activity v on v.agent_id = u.agent_id
+    where mesh_lib.presence(p.connected, p.confirmed_at) = 'online' and v.status is distinct from 'dnd'
+    order by u.ordinal);
+end
 $$;
 
--- The first of these agents who can take mail of this sender now.
-create function mesh_lib.first_ready(agents uuid[], sender_agent_id uuid) returns uuid
-language sql volatile set search_path = '' as $$
-  select r.agent_id from mesh_lib.ready(array_remove(first_ready.agents, first_ready.sender_agent_id)) r
-  where not exists (select from mesh_data.block b where b.agent_id = r.agent_id and b.blocked_agent_id = first_ready.sender_agent_id)
-  order by r.ordinal limit 1
+-- These agents without the sender and those who block it.
+create function mesh_lib.willing(agents uuid[], sender_agent_id uuid) returns uuid[]
+language plpgsql stable set search_path = '' as $$
+begin
+  return array(
+    select u.agent_id from unnest(willing.agents) with ordinality u (agent_id, ordinal)
+    where u.agent_id <> willing.sender_agent_id
+      and not exists (select from mesh_data.block b where b.agent_id = u.agent_id and b.blocked_agent_id = willing.sender_agent_id)
+    order by u.ordinal);
+end
 $$;
 
 -- A person opens no window, so mail would wait in vain: where none but people have a role, the first of them gets it.
-create function mesh_lib.first_person(agents uuid[], sender_agent_id uuid) returns uuid
-language sql stable set search_path = '' as $$
-  select case when bool_and(a.kind = 'person') then (array_agg(a.agent_id order by u.ordinal))[1] end
-  from unnest(first_person.agents) with ordinality u (agent_id, ordinal) join mesh_data.agent a on a.agent_id = u.agent_id
-  where a.agent_id <> first_person.sender_agent_id
-    and not exists (select from mesh_data.block b where b.agent_id = a.agent_id and b.blocked_agent_id = first_person.sender_agent_id)
+create function mesh_lib.first_person(agents uuid[]) returns uuid
+language plpgsql stable set search_path = '' as $$
+begin
+  return (
+    select case when bool_and(a.kind = 'person') then (array_agg(a.agent_id order by u.ordinal))[1] end
+    from unnest(first_person.agents) with ordinality u (agent_id, ordinal) join mesh_data.agent a on a.agent_id = u.agent_id);
+end
 $$;
 
 create function mesh_lib.pool_lock(pool_id uuid) returns bigint
@@ -74,10 +91,10 @@ create function mesh_lib.role_recipients(me mesh_lib.identity, address text, eve
 language plpgsql volatile set search_path = '' as $$
 declare
   _mesh_id constant uuid := (role_recipients.me).mesh_id;
-  _sender_id constant uuid := (role_recipients.me).agent_id;
   _pool_id constant uuid := mesh_lib.pool_id(_mesh_id, role_recipients.address);
   _fallback constant text := (select p.fallback from mesh_data.pool p where p.pool_id = _pool_id);
   _agents constant uuid[] := mesh_lib.role_agents(_mesh_id, role_recipients.address);
+  _willing uuid[];
   _first uuid;
 begin
   if cardinality(_agents) = 0 and _fallback is null then
@@ -86,15 +103,16 @@ begin
   elsif role_recipients.everyone then
     return _agents;
   end if;
-  _first := mesh_lib.first_ready(_agents, _sender_id);
+  _willing := mesh_lib.willing(_agents, (role_recipients.me).agent_id);
+  _first := (mesh_lib.ready(_willing))[1];
   if _first is null and _fallback = 'reject' then
     perform mesh_lib.fail(409, format('nobody of %s is online', left(role_recipients.address, 64)), 'mesh peers',
       jsonb_build_object('candidates', mesh_lib.candidates(_mesh_id, _agents)));
   end if;
-  _first := coalesce(_first, mesh_lib.first_person(_agents, _sender_id));
+  _first := coalesce(_first, mesh_lib.first_person(_willing));
   if _first is null then
     perform pg_advisory_xact_lock_shared(mesh_lib.pool_lock(_pool_id));
-    _first := mesh_lib.first_ready(_agents, _sender_id);
+    _first := (mesh_lib.ready(_willing))[1];
   end if;
   return array[coalesce(_first, _pool_id)];
 end
@@ -112,9 +130,11 @@ $$;
 
 -- The priority of mail that names none, when all of it goes to one role.
 create function mesh_lib.pool_priority(mesh_id uuid, addresses text[]) returns smallint
-language sql stable set search_path = '' as $$
-  select p.priority from mesh_data.pool p
-  where cardinality(pool_priority.addresses) = 1 and p.pool_id = mesh_lib.pool_id(pool_priority.mesh_id, pool_priority.addresses[1])
+language plpgsql stable set search_path = '' as $$
+begin
+  return (select p.priority from mesh_data.pool p
+    where cardinality(pool_priority.addresses) = 1 and p.pool_id = mesh_lib.pool_id(pool_priority.mesh_id, pool_priority.addresses[1]));
+end
 $$;
 
 -- The pools that these agents may take mail from, with those of them who do not mind being disturbed, in order.

@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# Senders to a role and agents who come online at once: no mail is left lying, none is given twice.
+. "$(dirname "$0")/sessions.bash"
+
+run_sql -o /dev/null -c 'update mesh_data.setting set turns_per_minute = 0' -c "select t.agent('racer', 'race', 'three')" -c "select t.does('racer', 'create_pool', '{\"name\": \"x\", \"agents\": [\"one\", \"two\"]}')"
+# Answers the status, and whom it is for: an agent's name, or role:x
+send() { echo "select x ->> 'status', x #>> '{answer,recipients,0,agent}' from t.call('three', 'send_message', '{\"to\": \"role:x\", \"message\": \"$1\"}') x"; }
+open() { status "$1" open_session "t.opening('$1', '$2') || '{\"takeover\": true}'"; }
+close() { run_sql -o /dev/null -c "update mesh_data.session s set ended_at = now(), ended_why = 'test' from mesh_data.agent a join mesh_data.mesh m on m.mesh_id = a.mesh_id where m.name = 'race' and a.agent_id = s.agent_id and s.ended_at is null"; }
+# Where the mail with this text is: names of agents, or pool
+where() { run_sql -c "select coalesce(string_agg(coalesce(a.name, 'pool'), ' ' order by a.name), 'nowhere') from mesh_data.delivery d join mesh_data.message m on m.message_id = d.message_id left join mesh_data.agent a on a.agent_id = d.agent_id where m.body = '$1'"; }
+
+# Two come at once
+run_sql -o /dev/null -c "$(send first)"; is "$(where first)" pool "mail waits for a role"
+tell a "begin; $(open one a)"; is "$(heard a)" 200 "one comes and takes it"
+tell b "$(open two a)"; is "$(blocked b)" blocked "another who comes meanwhile waits"
+tell a commit; heard a
+is "$(heard b)" 200 "and comes"
+is "$(where first)" one "it was given once"
+close
+
+run_sql -o /dev/null -c "$(send second)"
+tell a "begin; $(open one b)"; is "$(heard a)" 200 "one comes and takes it"
+tell b "$(open two b)"; blocked b >/dev/null
+tell a rollback; heard a
+is "$(heard b)" 200 "but that is undone"
+is "$(where second)" two "the other gets it"
+close
+
+# Somebody comes while somebody sends, in either order
+tell a "begin; $(send crossing)"; is "$(heard a)" "200|role:x" "nobody is there: a message is about to wait"
+tell b "$(open one c)"; is "$(blocked b)" blocked "who comes now waits for its sender"
+tell a commit; heard a
+is "$(heard b)" 200 "and comes"
+is "$(where crossing)" one "and finds it"
+close
+tell a "begin; $(open one d)"; is "$(heard a)" 200 "somebody comes"
+tell b "$(send later)"; is "$(blocked b)" blocked "who finds nobody there waits for those who come"
+tell a commit; heard a
+is "$(heard b)" "200|one" "looks again, and reaches it"
+is "$(where later)" one "at once"
+close
+tell a "begin; $(send shared)"; heard a >/dev/null
+tell b "$(send shared)"; is "$(heard b)" "200|role:x" "senders do not wait for one another"
+tell a commit; heard a
+
+# A report of who is there waits for nobody
+tell a "select t.open('one', 'e')"; heard a >/dev/null
+is "$(where shared)" "one one" "who comes takes all of it"
+run_sql -o /dev/null -c "select t.does('one', 'set_status', '{\"status\": \"dnd\"}')" -c "$(send quiet)" -c "select t.does('one', 'set_status', '{\"status\": \"idle\"}')"
+tell a "begin; select pg_advisory_xact_lock_shared(mesh_lib.pool_lock(pool_id)) is null from mesh_data.pool where name = 'x'"; heard a >/dev/null
+tell b "select t.presence('onee', 'confirm')"; is "$(heard b)" "" "while a sender is under way a report does not wait"
+is "$(where quiet)" pool "and leaves what waits"
+tell a commit; heard a
+tell b "select t.presence('onee', 'confirm')"; heard b >/dev/null
+is "$(where quiet)" one "for the next"
+close
+
+# A circle of two batches
+tell a "begin; $(send circle)"; heard a >/dev/null
+tell b "begin; $(send circle)"; heard b >/dev/null
+tell a "$(status one open_session "t.opening('one', 'f')")"; blocked a >/dev/null
+tell b "$(status two open_session "t.opening('two', 'f')")"; sleep 1; tell b commit; tell a commit; heard a >/dev/null; heard b >/dev/null
+is "$(tail -qn 4 "$dir/a.out" "$dir/b.out" | grep -E '^[0-9]+$' | sort | xargs)" "200 503" "of two batches in a deadlock one call is refused as busy"
+is "$(where circle | sed 's/one/given/g; s/two/given/g')" "given given" "and the mail of both is given to the other"
+close
+
+# Everybody at once, for a while
+session c
+for n in $(seq 40); do
+  tell c "$(send "s$n")"
+  if [ $((n % 5)) = 0 ]; then close; fi
+  tell a "$(open one "g$n")"
+  tell b "$(open two "g$n")"
+done
+heard a >/dev/null; heard b >/dev/null; heard c >/dev/null
+is "$(grep -c '^200|' "$dir/c.out")" 40 "forty are sent while two come and go"
+is "$(run_sql -c "select count(*) filter (where a.name in ('one', 'two')) || ' of ' || count(*) from mesh_data.delivery d join mesh_data.message m using (message_id) left join mesh_data.agent a on a.agent_id = d.agent_id where m.body ~ '^s[0-9]+\$'")" "40 of 40" "each was given to one of them"
+run_sql -o /dev/null -c 'update mesh_data.setting set turns_per_minute = 30'
+done_testing
