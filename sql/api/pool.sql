@@ -85,7 +85,7 @@ agents: names of all its 1 to 1,000 agents, in order.
 fallback: queue or reject.
 priority: of mail that names none: now, next or low; an empty text removes it.
 capabilities: words for what its agents can do, up to 50.
-example: mesh pool edit coder --agents designer --agents backend$$;
+example: mesh pool edit coder --agents designer,backend$$;
 alter function mesh.edit_pool(mesh.name, text[], text, text, text[]) owner to mesh_definer;
 grant execute on function mesh.edit_pool(mesh.name, text[], text, text, text[]) to mesh_agent;
 

@@ -5,6 +5,7 @@ select no_plan();
 select t.world();
 select t.send('alice', '*', 'to all');
 select t.does('commander', 'create_room', '{"name": "hall", "members": ["*"], "mode": "moderated"}');
+select t.does('commander', 'join_group', '{"group": "everybody"}'), t.does('commander', 'create_pool', '{"name": "ours", "agents": ["backend"]}');
 select t.attempt('mesh_admin', 'select mesh.allow_signup(true)');
 
 -- The caller for whom a call works.

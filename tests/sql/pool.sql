@@ -21,14 +21,9 @@ create function t.role(who text, role text) returns text language sql volatile a
   select t.does('commander', 'edit_agent', jsonb_build_object('agent', who, 'role', role)) ->> 'role'
 $$;
 -- What is sent to all of a role
-create function t.broadcast(who text, "to" text) returns text language plpgsql volatile as $$
-declare
-  _letters mesh_lib.letter[];
-begin
-  select mesh_lib.deliver(array[mesh_lib.letter(row('agent', k.key_id, null, a.mesh_id, a.agent_id, null, false)::mesh_lib.identity, array["to"], 'all', everyone => true)])
-  into _letters from mesh_data.agent a join mesh_data.key k on k.agent_id = a.agent_id where a.name = who;
-  return (select coalesce(string_agg(a.name, ' ' order by a.name), 'nobody') from mesh_data.delivery d join mesh_data.agent a on a.agent_id = d.agent_id where d.message_id = _letters[1].message_id);
-end
+create function t.broadcast(who text, "to" text) returns text language sql volatile as $$
+  select coalesce(string_agg(r ->> 'agent', ' ' order by r ->> 'agent'), 'nobody')
+  from jsonb_array_elements(t.does(who, 'broadcast', jsonb_build_object('to', "to", 'message', 'all')) -> 'recipients') r
 $$;
 
 -- Making pools
