@@ -63,8 +63,8 @@ begin
     from (
       select r.* from (
         select r.* from mesh_data.message r
-        where _room is not null and r.room_id = _room
-          and (list_messages.before is null or r.position < (select b.position from mesh_data.message b where b.message_id = list_messages.before))
+        where _room is not null and r.room_id = _room and r.position < case when list_messages.before is null then 9223372036854775807
+            else (select b.position from mesh_data.message b where b.message_id = list_messages.before) end
           and (_with is null or r.sender_agent_id = _with) and (_query is null or strpos(lower(r.body), _query) > 0)
         order by r.position desc limit list_messages."limit"
       ) r

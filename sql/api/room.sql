@@ -291,14 +291,14 @@ begin
   ) then
     perform mesh_lib.fail(404, format('there is no such message in #%s', _room.name), 'mesh room history ' || _room.name);
   end if;
-  _before := (select m.position from mesh_data.message m where m.message_id = room_history.before);
+  _before := coalesce((select m.position from mesh_data.message m where m.message_id = room_history.before), 9223372036854775807);
   return query
     select h.message_id, a.name, h.body, h.reply_to,
       (select count(*) from mesh_data.message n where n.reply_to = h.message_id and n.room_id = _room.room_id),
       h.mentions, h.sent_at, h.data
     from (
       select m.* from mesh_data.message m
-      where m.room_id = _room.room_id and (_before is null or m.position < _before)
+      where m.room_id = _room.room_id and m.position < _before
         and (room_history.thread is null or m.message_id = room_history.thread or m.reply_to = room_history.thread)
       order by m.position desc limit room_history."limit"
     ) h

@@ -177,13 +177,18 @@ $$;
 create function mesh_lib.floor_of(room mesh_data.room) returns uuid
 language plpgsql stable set search_path = '' as $$
 declare
-  _holder constant uuid := (
-    select m.agent_id from mesh_data.room_member m join mesh_data.agent a on a.agent_id = m.agent_id
-    where m.room_id = (floor_of.room).room_id and m.agent_id = (floor_of.room).floor_agent_id and a.removed_at is null);
+  _holder uuid := (floor_of.room).floor_agent_id;
 begin
+  if _holder is not null and not exists (
+    select from mesh_data.room_member m join mesh_data.agent a on a.agent_id = m.agent_id
+    where m.room_id = (floor_of.room).room_id and m.agent_id = _holder and a.removed_at is null)
+  then
+    _holder := null;
+  end if;
   return case (floor_of.room).mode
     when 'moderated' then coalesce(_holder, (floor_of.room).moderator_agent_id)
     when 'round-robin' then case
+      when (floor_of.room).floor_agent_id is null then null
       when (mesh_lib.peer_status(_holder)).status <> 'offline' then _holder
       else mesh_lib.next_speaker((floor_of.room).room_id, (floor_of.room).floor_agent_id) end
   end;
