@@ -73,7 +73,7 @@ grant execute on function mesh.leave_group(text, text) to mesh_agent;
 create function mesh.list_groups() returns table ("group" text, agents text[], joined boolean, role text, members json)
 language sql stable set search_path = '' as $$
   select g.name,
-    array(select a.name from mesh_data.agent a where a.agent_id = any (mesh_lib.group_agents(mesh_lib.my_mesh(), g.name)) order by a.name),
+    array(select a.name from mesh_data.agent a where a.agent_id = any ((select mesh_lib.group_agents(mesh_lib.my_mesh(), g.name))::uuid[]) order by a.name),
     i.agent_id is not null, i.role,
     (select coalesce(json_agg(json_build_object('agent', a.name, 'role', m.role, 'status', p.status) order by a.name), '[]')
       from mesh_data.group_member m

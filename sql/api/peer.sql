@@ -5,7 +5,8 @@ create function mesh.list_peers("group" text default null) returns table (
   key text, trust mesh.chain
 )
 language sql stable set search_path = '' as $$
-  select a.name, a.kind, p.status, a.role, mesh_lib.groups_of(a.agent_id), v.summary, s.editor, s.cwd, s.host,
+  select a.name, a.kind, p.status, a.role,
+    (select string_agg(m.name || coalesce(':' || m.role, ''), ', ' order by m.name) from mesh_data.group_member m where m.agent_id = a.agent_id), v.summary, s.editor, s.cwd, s.host,
     coalesce(greatest(s.opened_at, v.status_at), v.status_at), p.why, mesh_lib.key_prefix(a.identity_key),
     nullif(a.chain || case when s.hello is not null then jsonb_build_array(s.hello) else '[]' end, '[]')
   from mesh_data.agent a

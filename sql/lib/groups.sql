@@ -44,12 +44,6 @@ begin
 end
 $$;
 
--- The groups of an agent and its roles there, for people: "docs, web/ui:lead".
-create function mesh_lib.groups_of(agent_id uuid) returns text
-language sql stable set search_path = '' as $$
-  select string_agg(m.name || coalesce(':' || m.role, ''), ', ' order by m.name) from mesh_data.group_member m where m.agent_id = groups_of.agent_id
-$$;
-
 -- The agent whose groups the caller may change: its own, or one of this name where it may manage.
 create function mesh_lib.grouped_agent(name text) returns mesh_data.agent
 language plpgsql stable set search_path = '' as $$
