@@ -114,10 +114,10 @@ alter function mesh.set_limits(integer, integer, integer) owner to mesh_definer;
 grant execute on function mesh.set_limits(integer, integer, integer) to mesh_admin;
 
 -- A definer: tables are made and dropped, rows moved and forgotten.
-create function mesh.maintain(out created integer, out dropped integer, out busy integer, out expired bigint, out forgotten bigint)
+create function mesh.maintain(out created integer, out dropped integer, out busy boolean, out expired bigint, out forgotten bigint)
 language sql volatile security definer set search_path = '' as $$ select * from mesh_lib.maintain() $$;
 comment on function mesh.maintain is $$Make the partitions of the coming months, drop what is older than the retention, forget what is over. Relays do this every hour.
-All null: it is under way already. Busy counts what could not be locked in time and is left to the next run.
+All null: it is under way already. Busy: something was in use and is left to the next run.
 example: select * from mesh.maintain()$$;
 alter function mesh.maintain() owner to mesh_definer;
 grant execute on function mesh.maintain() to mesh_admin;

@@ -29,7 +29,6 @@ language plpgsql volatile security definer set search_path = '' as $$
 declare
   _name constant text := mesh_lib.partition_name(prepare_partition.parent, prepare_partition.month);
 begin
-  execute format('lock table mesh_data.%I in share row exclusive mode', prepare_partition.parent);
   execute format('lock table only mesh_data.%I in access exclusive mode', prepare_partition.parent || '_default');
   execute format('create table mesh_data.%I (like mesh_data.%I including all)', _name, prepare_partition.parent);
   execute format('grant insert on mesh_data.%I to mesh_definer', _name);
@@ -149,9 +148,9 @@ end
 $$;
 
 -- Partitions for this month and the three to come, retention, and what is forgotten without it. One at a time: null when
--- another is at it. Waits 0.9 s for a lock at most, less than a deadlock takes to be found; what it does not get is left
--- to the next time and counted as `busy`.
-create function mesh_lib.maintain(out created integer, out dropped integer, out busy integer, out expired bigint, out forgotten bigint)
+-- another is at it. Waits 0.9 s for a lock at most, less than a deadlock takes to be found; when it does not get one it is
+-- `busy`, makes and drops nothing more, and leaves that to the next time.
+create function mesh_lib.maintain(out created integer, out dropped integer, out busy boolean, out expired bigint, out forgotten bigint)
 language plpgsql volatile security definer set search_path = '' set lock_timeout = '900ms' as $$
 declare
   _days constant integer := (select s.retention_days from mesh_data.setting s);
@@ -163,7 +162,7 @@ begin
   if not pg_try_advisory_xact_lock(hashtextextended('maintain', 0)) then
     return;
   end if;
-  created := 0; dropped := 0; busy := 0;
+  created := 0; dropped := 0; busy := false;
   for _missing in
     select p.parent, m.month
     from unnest(array['message', 'delivery', 'event']) p (parent)
@@ -171,21 +170,23 @@ begin
     where not exists (select from mesh_lib.partition_months(p.parent) h where h = m.month)
     order by m.month, p.parent
   loop
+    exit when busy;
     begin
       perform mesh_lib.create_partition(_missing.parent, _missing.month);
       created := created + 1;
     exception when lock_not_available or deadlock_detected then
-      busy := busy + 1;
+      busy := true;
     end;
   end loop;
   for _month in
     select distinct m from unnest(array['message', 'delivery', 'event']) p, mesh_lib.partition_months(p) m where m < _since order by 1
   loop
+    exit when busy;
     begin
       perform mesh_lib.drop_month(_month);
       dropped := dropped + 1;
     exception when lock_not_available or deadlock_detected then
-      busy := busy + 1;
+      busy := true;
     end;
   end loop;
   expired := mesh_lib.expire();
@@ -194,15 +195,17 @@ begin
 end
 $$;
 
--- maintain, when an hour passed since the last time. Cheap to ask every second.
+-- maintain, when an hour passed since the last time, or five minutes when that was busy. Cheap to ask every second.
 create function mesh_lib.maintain_hourly() returns void
 language plpgsql volatile security definer set search_path = '' as $$
+declare
+  _busy boolean;
 begin
   if (select coalesce(s.maintained_at <= mesh_lib.now() - interval '1 hour', true) from mesh_data.setting s) then
     perform from mesh_data.setting s where coalesce(s.maintained_at <= mesh_lib.now() - interval '1 hour', true) for update skip locked;
     if found then
-      update mesh_data.setting s set maintained_at = mesh_lib.now();
-      perform mesh_lib.maintain();
+      _busy := (select m.busy from mesh_lib.maintain() m);
+      update mesh_data.setting s set maintained_at = mesh_lib.now() - case when _busy then interval '55 minutes' else '0' end;
     end if;
   end if;
 end

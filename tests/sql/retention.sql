@@ -11,9 +11,9 @@ create function t.bodies() returns text language sql stable as $$ select string_
 
 -- The coming months
 select t.maintain();
-select ok(t.maintain() @> '{"created": 0, "dropped": 0, "busy": 0}', 'once they are made there is nothing to do');
+select ok(t.maintain() @> '{"created": 0, "dropped": 0, "busy": false}', 'once they are made there is nothing to do');
 select t.pass('400 days');
-select ok(t.maintain() @> '{"created": 12, "busy": 0}', 'in a year four months of three tables are missing, and made');
+select ok(t.maintain() @> '{"created": 12, "busy": false}', 'in a year four months of three tables are missing, and made');
 select is(t.maintain() ->> 'created', '0', 'once');
 select is_empty($$select p from unnest(array['message', 'delivery', 'event']) p, generate_series(0, 3) n
   where to_regclass('mesh_data.' || mesh_lib.partition_name(p, mesh_lib.month_of(mesh_lib.now() + make_interval(months => n)))) is null$$, 'this month and the three to come have partitions');
@@ -36,7 +36,7 @@ select t.send('designer', 'commander', 'late') as late \gset
 select t.send('designer', 'backend', 'later') as later \gset
 select is((select tableoid::regclass::text from mesh_data.message where message_id = :'late'), 'mesh_data.message_default', 'without a partition the default one takes the mail');
 select t.attempt('mesh_admin', 'select mesh.set_limits(retention_days => 0)');
-select ok(t.maintain() @> '{"created": 12, "dropped": 0, "busy": 0}', 'with retention_days 0 nothing is dropped');
+select ok(t.maintain() @> '{"created": 12, "dropped": 0, "busy": false}', 'with retention_days 0 nothing is dropped');
 select is((select string_agg(distinct tableoid::regclass::text, ' ') from mesh_data.message where message_id in (:'late', :'later')), 'mesh_data.' || mesh_lib.partition_name('message', mesh_lib.now()), 'a partition made later has what the default one took');
 select is(t.take('commander', '{"peek": true}'), 'in a year late', 'and its recipient finds it where it was');
 
@@ -55,7 +55,7 @@ select ok(t.bodies() like '%done%', 'after sixty of ninety days all of it is the
 select is((select count(*) from mesh_data.message where message_id = :'sent'), 0::bigint, 'but what was acknowledged a year ago');
 select t.pass('930 days');
 select t.maintain() as maintained \gset
-select ok(:'maintained'::jsonb @> '{"busy": 0}' and (:'maintained'::jsonb ->> 'dropped')::integer > 0, 'after 130 days the month is dropped');
+select ok(:'maintained'::jsonb @> '{"busy": false}' and (:'maintained'::jsonb ->> 'dropped')::integer > 0, 'after 130 days the month is dropped');
 select is(t.bodies(), 'late later dead some', 'what was acknowledged by all is gone, the rest is there');
 select is((select string_agg(distinct tableoid::regclass::text, ' ') from mesh_data.message), 'mesh_data.message_default', 'in the default partition');
 select is((select count(*) from mesh_data.delivery where message_id = :'some'), 4::bigint, 'who acknowledged needs it no more, the four others do');
