@@ -26,19 +26,22 @@ message_id: the id of the message.
 example: mesh read 019a0a6e-5f3b-7c1d-9e2f-3a4b5c6d7e8f$$;
 grant execute on function mesh.get_message(uuid) to mesh_agent;
 
--- The room of this name that this agent is in, open before closed, or ME404.
-create function mesh_lib.room_to_read(me mesh_lib.identity, name text) returns uuid
+-- The room this agent may read: the open one of this name, or the last that was closed, or any by its id. ME404, ME403.
+create function mesh_lib.room_to_read(me mesh_lib.identity, room text) returns uuid
 language plpgsql stable set search_path = '' as $$
 declare
-  _room_id constant uuid := (
-    select r.room_id from mesh_data.room r join mesh_data.room_member b on b.room_id = r.room_id and b.agent_id = (room_to_read.me).agent_id
-    where r.mesh_id = (room_to_read.me).mesh_id and r.name = lower(ltrim(btrim(room_to_read.name), '#'))
-    order by r.closed_at desc nulls first limit 1);
+  _name constant text := mesh_lib.room_name(room_to_read.room);
+  _room mesh_data.room;
 begin
-  if _room_id is null then
-    perform mesh_lib.fail(404, format('there is no room %L, or you are not in it', left(room_to_read.name, 64)), 'mesh room list');
+  select r.* into _room from mesh_data.room r
+  where r.mesh_id = (room_to_read.me).mesh_id and (r.name = _name or r.room_id::text = _name)
+  order by r.closed_at desc limit 1;
+  if not found then
+    _room := mesh_lib.room_named((room_to_read.me).mesh_id, _name);
+  elsif (room_to_read.me).agent_id <> all (mesh_lib.room_agents(_room.room_id)) then
+    perform mesh_lib.fail_outside(_room);
   end if;
-  return _room_id;
+  return _room.room_id;
 end
 $$;
 
@@ -53,36 +56,42 @@ declare
   _with constant uuid := case when list_messages."with" is not null then mesh_lib.agent_id_of(_me.mesh_id, lower(btrim(list_messages."with"))) end;
   _room constant uuid := case when list_messages.room is not null then mesh_lib.room_to_read(_me, list_messages.room) end;
   _query constant text := nullif(lower(list_messages.query), '');
+  _position constant bigint := case when list_messages.before is null then 9223372036854775807
+    else (select m.position from mesh_data.message m where m.message_id = list_messages.before and m.room_id = _room) end;
   _before constant uuid := coalesce(list_messages.before, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
 begin
   if list_messages."limit" not between 1 and 1000 then
     perform mesh_lib.fail(400, 'limit is 1 to 1,000', '');
   end if;
+  if _room is not null then
+    return query
+      select m.message_id, m.sent_at, a.name, m.address, m.body, m.reply_to, m.data
+      from (
+        select r.* from mesh_data.message r
+        -- In a room turns are the order, and no clock.
+        where r.room_id = _room and r.position < _position and (_with is null or r.sender_agent_id = _with) and (_query is null or strpos(lower(r.body), _query) > 0)
+        order by r.position desc limit list_messages."limit"
+      ) m
+      join mesh_data.agent a on a.agent_id = m.sender_agent_id
+      order by m.position;
+    return;
+  end if;
   return query
     select m.message_id, m.sent_at, a.name, m.address, m.body, m.reply_to, m.data
     from (
-      select r.* from (
-        select r.* from mesh_data.message r
-        where _room is not null and r.room_id = _room and r.position < case when list_messages.before is null then 9223372036854775807
-            else (select b.position from mesh_data.message b where b.message_id = list_messages.before) end
-          and (_with is null or r.sender_agent_id = _with) and (_query is null or strpos(lower(r.body), _query) > 0)
-        order by r.position desc limit list_messages."limit"
-      ) r
-      union all
       select s.* from mesh_data.agent g cross join lateral (
         select s.* from mesh_data.message s
-        where _room is null and s.mesh_id = g.mesh_id and s.sender_agent_id = g.agent_id and s.message_id < _before
+        where s.mesh_id = g.mesh_id and s.sender_agent_id = g.agent_id and s.message_id < _before
           and case when g.agent_id <> _me.agent_id then exists (select from mesh_data.delivery d where d.message_id = s.message_id and d.agent_id = _me.agent_id)
             else _with is null or exists (select from mesh_data.delivery d where d.message_id = s.message_id and d.agent_id = _with) end
           and (_query is null or strpos(lower(s.body), _query) > 0)
         order by s.message_id desc limit list_messages."limit"
       ) s
-      where _room is null and g.mesh_id = _me.mesh_id and (_with is null or g.agent_id in (_with, _me.agent_id))
-      order by 1 desc limit list_messages."limit"
+      where g.mesh_id = _me.mesh_id and (_with is null or g.agent_id in (_with, _me.agent_id))
+      order by s.message_id desc limit list_messages."limit"
     ) m
     join mesh_data.agent a on a.agent_id = m.sender_agent_id
-    -- In a room turns are the order, and no clock.
-    order by case when _room is not null then m.position end, m.message_id;
+    order by m.message_id;
 end
 $$;
 comment on function mesh.list_messages is $$---

@@ -58,18 +58,6 @@ begin
 end
 $$;
 
--- Open mail whose time is over. So much at a time, oldest first.
-create function mesh_lib.expire_mail(at_most integer) returns void
-language sql volatile set search_path = '' as $$
-  update mesh_data.delivery d set state = 'expired', settled_at = mesh_lib.now()
-  from (
-    select e.message_id, e.agent_id from mesh_data.delivery e
-    where e.state in ('queued', 'delivered') and e.expires_at is not null and e.expires_at <= mesh_lib.now()
-    order by e.expires_at limit expire_mail.at_most for update skip locked
-  ) o
-  where d.message_id = o.message_id and d.agent_id = o.agent_id
-$$;
-
 create function mesh_lib.tick() returns double precision
 language plpgsql volatile security definer set search_path = '' as $$
 declare
@@ -81,10 +69,14 @@ begin
     perform mesh_lib.send_scheduled(_due);
   end loop;
   delete from mesh_data.schedule s where s.next_at is null and s.last_at < mesh_lib.now() - interval '30 days';
-  perform mesh_lib.expire_mail(1000);
+  perform mesh_lib.expire();
+  if mesh_lib.due_since(mesh_lib.now() - interval '2 seconds') then
+    perform mesh_lib.ping();
+  end if;
+  perform mesh_lib.maintain_hourly();
   return (select greatest(extract(epoch from s.next_at - mesh_lib.now()), 0) from mesh_data.schedule s where s.next_at is not null order by s.next_at limit 1);
 end
 $$;
-comment on function mesh_lib.tick is 'Send what is due and expire what is over. Any relay, about once a second; returns in how many seconds something is due again.';
+comment on function mesh_lib.tick is 'Send what is due, expire what is over, and once an hour maintain. Any relay, about once a second; returns in how many seconds something is due again.';
 alter function mesh_lib.tick() owner to mesh_definer;
 grant execute on function mesh_lib.tick() to mesh_relay;

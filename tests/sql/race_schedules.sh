@@ -7,6 +7,8 @@ schedule() { run_sql -c "select t.does('one', 'schedule_message', jsonb_build_ob
 sent() { run_sql -c "select count(*) || ' of ' || count(distinct m.body) from mesh_data.message m join mesh_data.mesh x using (mesh_id) where x.name = 'race'"; }
 clear() { run_sql -o /dev/null -c "delete from mesh_data.message m using mesh_data.mesh x where x.mesh_id = m.mesh_id and x.name = 'race'"; }
 run_sql -o /dev/null -c 'update mesh_data.setting set turns_per_minute = 0'
+# What a tick does once an hour is done.
+run_sql -o /dev/null -c 'select mesh_lib.maintain_hourly()'
 session c
 
 schedule 50 >/dev/null

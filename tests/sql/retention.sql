@@ -102,5 +102,9 @@ update mesh_data.setting set maintained_at = mesh_lib.now() - interval '61 minut
 select mesh_lib.maintain_hourly();
 select ok((select maintained_at > :'before'::timestamptz from mesh_data.setting), 'after it, it is');
 
+update mesh_data.setting set maintained_at = mesh_lib.now() - interval '2 hours';
+select t.attempt('mesh_relay', 'select mesh_lib.tick()');
+select ok((select maintained_at > mesh_lib.now() - interval '1 minute' from mesh_data.setting), 'a relay''s tick does it');
+
 select finish();
 rollback;
