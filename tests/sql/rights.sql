@@ -5,12 +5,8 @@ select no_plan();
 select t.world();
 select t.send('alice', '*', 'to all');
 select t.send('backend', 'alice', 'to the owner');
-select t.does('commander', 'join_group', jsonb_build_object('group', 'everybody', 'agent', a)) from unnest(array['alice', 'commander', 'backend', 'designer', 'carol']) a;
-select t.does('commander', 'create_pool', '{"name": "ours", "agents": ["backend"]}');
-select t.does(w, 'schedule_message', '{"to": "tester", "message": "later", "in": "1 hour"}', case w when 'alice' then 'proj' when 'carol' then 'alice/proj' end)
-from unnest(array['alice', 'backend', 'carol', 'commander', 'designer']) w;
+select t.furnish();
 select t.attempt('mesh_admin', 'select mesh.allow_signup(true)');
-select t.does('commander', 'create_room', '{"name": "hall", "members": ["*"], "mode": "moderated"}');
 
 create table t.right (function text primary key, alice int, commander int, backend int, designer int, carol int, ticket int, invite int, nobody int);
 insert into t.right values
