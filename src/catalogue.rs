@@ -106,6 +106,28 @@ impl Catalogue {
     }
 }
 
+impl Function {
+    /// The argument that names a call, of type `mesh.request_id`.
+    fn request_id(&self) -> Option<&Argument> {
+        self.arguments.iter().find(|a| a.kind == "mesh.request_id")
+    }
+
+    /// Whether a call may be made again: it is named, so what it does, it does once.
+    pub fn is_named(&self) -> bool {
+        self.request_id().is_some()
+    }
+
+    /// Names a call that can be named and is not yet.
+    pub fn name_call(&self, arguments: &mut Map<String, Value>) {
+        if let Some(argument) = self.request_id()
+            && arguments.get(&argument.name).is_none_or(Value::is_null)
+        {
+            let id = uuid::Uuid::new_v4().to_string();
+            arguments.insert(argument.name.clone(), id.into());
+        }
+    }
+}
+
 impl Returns {
     /// Names of the columns; one without a type may also be a bare name.
     pub fn names(&self) -> impl Iterator<Item = &str> {
@@ -129,7 +151,7 @@ impl Argument {
     pub fn is_client_made(&self) -> bool {
         matches!(
             self.kind.as_str(),
-            "mesh.signed" | "mesh.new_secret" | "mesh.seen"
+            "mesh.signed" | "mesh.new_secret" | "mesh.request_id" | "mesh.seen"
         )
     }
 }
@@ -242,6 +264,28 @@ mod tests {
         let invite = catalogue.function("create_invite").unwrap();
         assert!(input_schema(invite)["properties"].get("invite").is_none());
         assert!(wire_schema(invite)["properties"].get("invite").is_some());
+    }
+
+    #[test]
+    fn arguments_that_name_a_call_are_filled_in_once() {
+        let function = |kind: &str| -> Function {
+            serde_json::from_value(
+                json!({"name": "f", "arguments": [{"name": "request", "type": kind}]}),
+            )
+            .unwrap()
+        };
+        let named = function("mesh.request_id");
+        let mut arguments = Map::from_iter([("request".to_owned(), Value::Null)]);
+        named.name_call(&mut arguments);
+        let id = arguments["request"].as_str().unwrap().to_owned();
+        assert_eq!(uuid::Uuid::parse_str(&id).unwrap().to_string(), id);
+        named.name_call(&mut arguments);
+        assert_eq!(arguments["request"], id, "the caller's name stays");
+        assert!(named.is_named() && input_schema(&named)["properties"].get("request").is_none());
+
+        let mut arguments = Map::new();
+        function("uuid").name_call(&mut arguments);
+        assert!(arguments.is_empty() && !function("uuid").is_named());
     }
 
     #[test]

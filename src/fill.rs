@@ -79,7 +79,7 @@ pub struct Filled {
     pub secrets: Vec<(String, Secret)>,
 }
 
-/// Adds what the caller leaves out: secrets first, then signatures over all that is sent beside them.
+/// Adds what the caller leaves out: secrets and the call's name first, then signatures over all that is sent beside them.
 pub fn fill(
     function: &Function,
     mut arguments: Map<String, Value>,
@@ -99,6 +99,7 @@ pub fn fill(
         arguments.insert(argument.name.clone(), secret.registration());
         secrets.push((argument.name.clone(), secret));
     }
+    function.name_call(&mut arguments);
     let signed = missing(function, &arguments, "mesh.signed");
     if !signed.is_empty() {
         state_defaults(function, &mut arguments);

@@ -104,11 +104,11 @@ impl Session {
     /// A call on the session's socket. While reconnecting it waits up to 20 s, then ME503. Dropping the future of a
     /// call sends cancel.
     ///
-    /// When the connection breaks during the call it is made again if that does no harm (it only reads, only waits, or
-    /// carries a `key`); otherwise ME503 says that the outcome is unknown.
+    /// When the connection breaks during the call it is made again if that does no harm (it only reads, only takes mail, or
+    /// is named by a `mesh.request_id` or a `key`); otherwise ME503 says that the outcome is unknown.
     pub async fn call(&self, function: &str, arguments: &Map<String, Value>) -> Result<Value> {
         let known = CATALOGUE.function(function);
-        let arguments = &self.with_seen(known, arguments);
+        let arguments = &self.filled(known, arguments);
         let mut state = self.state.clone();
         let mut deadline = Instant::now() + PATIENCE;
         for _ in 0..ATTEMPTS {
@@ -155,7 +155,7 @@ impl Session {
 }
 
 impl Session {
-    fn with_seen(
+    fn filled(
         &self,
         function: Option<&Function>,
         arguments: &Map<String, Value>,
@@ -169,6 +169,7 @@ impl Session {
                     .clone()
             };
             seen::fill(function, &mut arguments, last);
+            function.name_call(&mut arguments);
         }
         arguments
     }
@@ -201,10 +202,13 @@ async fn left(state: &mut watch::Receiver<State>, gone: &Caller, deadline: Insta
     let _ = timeout_at(deadline, state.wait_for(moved_on)).await;
 }
 
-/// Whether making a call twice is as good as once: it only reads, carries an idempotency key, says what it has seen, or
-/// is one that the relay itself runs again and again while it waits.
+/// Whether making a call twice is as good as once: it only reads, has a name of its own, or takes mail and says what it
+/// has seen. What takes a `key` sends, and is as good only with one.
 fn repeatable(function: Option<&Function>, arguments: &Map<String, Value>) -> bool {
-    let is_safe = |a: &Argument| matches!(a.kind.as_str(), "mesh.awaited" | "mesh.seen");
+    let takes_mail = |f: &Function| {
+        let is_safe = |a: &Argument| matches!(a.kind.as_str(), "mesh.awaited" | "mesh.seen");
+        f.arguments.iter().any(is_safe) && f.arguments.iter().all(|a| a.name != "key")
+    };
     arguments.get("key").is_some_and(|key| !key.is_null())
-        || function.is_some_and(|f| f.read_only || f.arguments.iter().any(is_safe))
+        || function.is_some_and(|f| f.read_only || f.is_named() || takes_mail(f))
 }

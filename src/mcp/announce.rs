@@ -93,14 +93,14 @@ impl Announcer {
         }
     }
 
-    /// Learns from a result that holds `unread`, and `messages` that were claimed unless `peek`.
+    /// Learns from a result that holds `unread`, and messages that were claimed unless `peek`.
     pub fn result(&self, result: &Value, peek: bool) {
         let Some(unread) = result["unread"].as_u64() else {
             return;
         };
         let mut mail = self.lock();
         mail.told = unread;
-        for message in result["messages"].as_array().into_iter().flatten() {
+        for message in messages(result) {
             let id = text(&message["message_id"]);
             mail.is_new(id);
             if !peek {
@@ -148,6 +148,13 @@ impl Announcer {
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
+}
+
+/// The messages in a result, whatever it calls them.
+pub fn messages(result: &Value) -> impl Iterator<Item = &Value> {
+    let fields = result.as_object().into_iter().flat_map(Map::values);
+    let items = fields.filter_map(Value::as_array).flatten();
+    items.filter(|item| item["message_id"].is_string() && item["from"].is_string())
 }
 
 impl Mail {

@@ -1,7 +1,7 @@
 //! What the editor sees: instructions, tools, results and errors.
 
 use super::{
-    announce::FRAME,
+    announce::{FRAME, messages},
     link::Link,
     results::{failure, is_awaited, success, with_key, without_claim},
     tools,
@@ -104,11 +104,7 @@ impl Server {
         announcer.result(&result, peek);
         let mut notes = Vec::new();
         let reads = result["unread"].is_number();
-        if reads
-            && result["messages"]
-                .as_array()
-                .is_some_and(|messages| !messages.is_empty())
-        {
+        if reads && messages(&result).next().is_some() {
             notes.push(FRAME.to_owned());
         }
         if !reads {

@@ -81,7 +81,7 @@ pub type Pending = Pin<Box<dyn Future<Output = Answer> + Send>>;
 pub fn start(
     relay: &Arc<Relay>,
     mut request: Request,
-    named: Map<String, Value>,
+    mut named: Map<String, Value>,
     peer: IpAddr,
     cancel: Option<oneshot::Receiver<()>>,
 ) -> Pending {
@@ -103,6 +103,11 @@ pub fn start(
         // what was verified is what runs: numbers too long for a double would differ
         Some(Ok(true)) => request.arguments = Value::Object(named.clone()).to_string(),
         _ => {}
+    }
+    if let Some(function) = function.filter(|f| f.is_named()) {
+        function.name_call(&mut named);
+        // every run of it is of the same text
+        request.arguments = Value::Object(named.clone()).to_string();
     }
     let read_only = function.is_some_and(|function| function.read_only);
     let wait = function.and_then(|function| awaited::plan(&relay, function, &request, &named));

@@ -94,8 +94,8 @@ impl Relay {
 }
 
 const READS: usize = 8;
-/// Connections of the background tasks: mail, presence, refused keys.
-const TASKS: usize = 3;
+/// Connections of the background tasks: mail, presence, refused keys, the tick.
+const TASKS: usize = 4;
 const MEMORY: usize = 256 << 20;
 
 /// Serves until `stop` resolves, then drains for at most 10 seconds. `ready` is told the bound address once it
@@ -147,6 +147,7 @@ pub async fn serve(
     tasks.spawn(mail::run(relay.clone()));
     tasks.spawn(presence::report(relay.clone()));
     tasks.spawn(presence::watch_keys(relay.clone()));
+    tasks.spawn(presence::tick(relay.clone()));
     let _ = ready.send(address);
     server::accept(&relay, listener, acceptor, stop).await;
     presence::leave(&relay).await;

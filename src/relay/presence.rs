@@ -1,4 +1,5 @@
-//! Tells the database what only the relay knows: receipts, who is connected; and asks it which keys are refused.
+//! Tells the database what only the relay knows: receipts, who is connected, that time passes; and asks it which keys are
+//! refused.
 
 use super::Relay;
 use super::database::{self, Failure};
@@ -11,9 +12,12 @@ const CONFIRM: &str = "select mesh_lib.confirm($1, $2, $3) from mesh_lib.gate";
 const DISCONNECTED: &str = "select mesh_lib.disconnected($1, $2) from mesh_lib.gate";
 const RECEIPT: &str = "select mesh_lib.receipt($1, $2, $3) from mesh_lib.gate";
 const REFUSED: &str = "select k from mesh_lib.gate, mesh_lib.refused_keys($1) k";
+const TICK: &str = "select mesh_lib.tick() from mesh_lib.gate";
 const EVERY: Duration = Duration::from_secs(15);
 const RETRY: Duration = Duration::from_millis(500);
 const LEAVE: Duration = Duration::from_secs(3);
+const SECOND: Duration = Duration::from_secs(1);
+const SHORTEST: Duration = Duration::from_millis(50);
 
 /// Reports after every `relay.report`, and the presence of all sessions every 15 s. What comes in meanwhile goes in one statement.
 pub async fn report(relay: Arc<Relay>) {
@@ -81,6 +85,27 @@ async fn confirm_receipts(relay: &Relay, receipts: &[Receipt]) -> Result<(), Fai
     database::query(relay, RECEIPT, &[&sessions, &secrets, &messages])
         .await
         .map(drop)
+}
+
+/// Lets the database send what is due and sweep what is over: every second, and sooner when something is due sooner.
+pub async fn tick(relay: Arc<Relay>) {
+    loop {
+        let mut pause = SECOND;
+        if relay.schema.trouble().is_none() {
+            match database::query(&relay, TICK, &[]).await {
+                Ok(rows) => {
+                    let due: Option<f64> = rows.first().and_then(|row| row.get(0));
+                    pause = due.map_or(SECOND, |due| {
+                        Duration::try_from_secs_f64(due)
+                            .unwrap_or(SECOND)
+                            .clamp(SHORTEST, SECOND)
+                    });
+                }
+                Err(failure) => tracing::debug!("tick: {failure}"),
+            }
+        }
+        sleep(pause).await;
+    }
 }
 
 /// Looks for refused keys every 500 ms.
