@@ -74,7 +74,7 @@ who: agent
 mcp: core
 columns: messages
 ---
-Take your mail, oldest first. The next check_messages or wait acknowledges it; what is never acknowledged comes again.
+Take your mail, oldest first. The next check_messages, wait, ask_agent, reply or done acknowledges it; what is never acknowledged comes again.
 limit: how many at most, 1 to 100; default 20.
 peek: look without taking; default false.
 seen: the claim of the last answer that arrived; the client fills it in.

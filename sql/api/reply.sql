@@ -13,7 +13,7 @@ begin
   elsif _answered.room_id is null and _answered.sender_agent_id = mesh_lib.my_agent() then
     perform mesh_lib.fail(400, 'this message is your own: send to its recipients', 'mesh send ' || _answered.address);
   end if;
-  reply."to" := coalesce(mesh_lib.room_address(_answered.room_id), mesh_lib.answer_address(_answered));
+  reply."to" := mesh_lib.answer_address(_answered);
   if reply."to" is null then
     perform mesh_lib.fail(410, 'its sender was removed from the mesh: nobody would read the answer', 'mesh peers');
   end if;

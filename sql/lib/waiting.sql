@@ -19,8 +19,9 @@ language sql stable set search_path = '' as $$
   select i.* from mesh_data.idempotency i where i.sender_agent_id = (select mesh_lib.my_agent()) and i.key = sent_as.key
 $$;
 
--- Where an answer to a message goes: to its sender, the durable agent. Null when that agent was removed.
+-- Where an answer to a message goes: to its room, else to its sender, the durable agent. Null when that agent was removed.
 create function mesh_lib.answer_address(message mesh_data.message) returns text
 language sql stable set search_path = '' as $$
-  select a.name from mesh_data.agent a where a.agent_id = (answer_address.message).sender_agent_id and a.removed_at is null
+  select coalesce(mesh_lib.room_address((answer_address.message).room_id),
+    (select a.name from mesh_data.agent a where a.agent_id = (answer_address.message).sender_agent_id and a.removed_at is null))
 $$;

@@ -214,6 +214,25 @@ async fn a_revoked_key_or_a_take_over_is_final() {
     assert_eq!(calls(&seen, "open_session").len(), 1);
 }
 
+#[test]
+fn what_is_made_again_does_no_harm() {
+    let function = |arguments: Value| -> Function {
+        serde_json::from_value(json!({"name": "f", "arguments": arguments})).unwrap()
+    };
+    let repeats =
+        |arguments: Value, given: Value| repeatable(Some(&function(arguments)), &object(given));
+    let seen = json!({"name": "seen", "type": "mesh.seen"});
+    let key = json!({"name": "key", "type": "text"});
+    let request = json!({"name": "request_id", "type": "mesh.request_id"});
+    assert!(repeats(json!([seen]), json!({})), "takes mail");
+    assert!(!repeats(json!([seen, key]), json!({})), "sends");
+    assert!(!repeats(json!([seen, key]), json!({"key": null})));
+    assert!(repeats(json!([seen, key]), json!({"key": "once"})));
+    assert!(repeats(json!([seen, request]), json!({})), "is named");
+    assert!(!repeats(json!([]), json!({})));
+    assert!(!repeatable(None, &Map::new()));
+}
+
 #[tokio::test]
 async fn what_was_seen_is_said_with_the_next_call() {
     let (target, seen) = relay(|_, frame| match frame["call"].as_str().unwrap() {

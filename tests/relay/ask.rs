@@ -182,3 +182,38 @@ fn mail_that_expires_is_swept() {
     });
     assert_eq!(pair.state(id), "expired");
 }
+
+#[test]
+fn asking_and_scheduling_are_commands() {
+    let pair = Pair::new();
+    let ann = &pair.machines[0];
+    let pending = ann.json(&["ask", "bob", "why?", "--timeout", "0"]);
+    assert_eq!(
+        (&pending["pending"], &pending["waiting_for"]),
+        (&json!(true), &json!(["bob"]))
+    );
+    let mail = pair.machines[1].json(&["inbox"]);
+    let id = mail["messages"][0]["message_id"].as_str().expect("mail");
+    pair.machines[1].json(&["reply", id, "because"]);
+    let thread = pending["next"].as_str().expect("a command");
+    let wait: Vec<&str> = thread.split(' ').skip(1).collect();
+    assert_eq!(texts(&ann.json(&wait)), ["because"]);
+    let report = pair.machines[1].json(&["done", "it is answered", "--to", "ann"]);
+    assert_eq!(report["reported_to"], "ann");
+
+    let made = ann.json(&["schedule", "bob", "later", "--in", "2 hours"]);
+    let listed = ann.json(&["schedule", "list"]);
+    assert_eq!(
+        (&listed[0]["schedule_id"], &listed[0]["state"]),
+        (&made["schedule_id"], &json!("scheduled"))
+    );
+    let cancel = made["next"].as_str().expect("a command");
+    let cancel: Vec<&str> = cancel.split(' ').skip(1).collect();
+    assert_eq!(ann.json(&cancel)["message"], "later");
+    assert_eq!(ann.json(&["schedule", "list"]), json!([]));
+    let refused = ann.refused(&["schedule", "bob", "x", "--cron", "0 25 * * *"]);
+    assert!(
+        refused["message"].as_str().expect("text").contains("hour"),
+        "{refused}"
+    );
+}

@@ -122,6 +122,18 @@ select t.refuses('an answer to an agent that was removed', 410, 'backend', 'repl
 select t.agent('alice', 'proj', 'shortlived', true, 'another of that name');
 select t.refuses('also when another has its name', 410, 'backend', 'reply', jsonb_build_object('message_id', :'bye', 'message', 'x'));
 
+-- In a room
+select t.does('designer', 'create_room', '{"name": "hall", "members": ["backend", "commander"]}');
+select t.take('backend', '{}', :'backend'), t.take('backend', '{}', :'backend');
+select t.send('designer', '#hall', 'build it') as task \gset
+select is(t.answer('backend', :'task', 'I do') ->> 'to', '#hall', 'an answer to what was said in a room goes to the room');
+select t.send('designer', '#hall', 'and that') as task \gset
+select t.take('backend', '{}', :'backend');
+select is(t.does('backend', 'done', '{"summary": "both are built"}', null, :'backend') ->> 'reported_to', '#hall', 'so does a report');
+select gen_random_uuid() as r \gset
+select t.ask(:'r', '#hall'), t.answer('backend', t.asked(:'r'), 'navy');
+select ok(t.ask(:'r', '#hall', 0) @> '{"pending": true, "waiting_for": ["designer"]}', 'who asks a room waits for all of its members');
+
 -- Broadcast
 create function t.reached(answer jsonb) returns text language sql immutable as $$ select coalesce(string_agg(r ->> 'agent', ' ' order by r ->> 'agent'), '') from jsonb_array_elements(answer -> 'recipients') r $$;
 select is(t.reached(t.does('backend', 'broadcast', '{"message": "x"}')), 'alice carol commander designer shortlived tester', 'a broadcast goes to everybody else');
