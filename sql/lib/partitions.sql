@@ -221,7 +221,9 @@ alter function mesh_lib.create_partition(text, timestamptz) owner to mesh_define
 alter function mesh_lib.drop_month(timestamptz) owner to mesh_definer;
 alter function mesh_lib.forget(timestamptz) owner to mesh_definer;
 alter function mesh_lib.maintain() owner to mesh_definer;
+comment on function mesh_lib.maintain_hourly is 'Maintain, if that is due. Any relay, about once a minute, and in a transaction of its own: it locks tables, and its failure undoes nothing else.';
 alter function mesh_lib.maintain_hourly() owner to mesh_definer;
 grant execute on function mesh_lib.prepare_partition(text, timestamptz), mesh_lib.attach_partition(text, timestamptz),
   mesh_lib.detach_partition(text, timestamptz), mesh_lib.drop_partition(text, timestamptz), mesh_lib.create_partition(text, timestamptz),
   mesh_lib.drop_month(timestamptz), mesh_lib.forget(timestamptz), mesh_lib.maintain(), mesh_lib.maintain_hourly() to mesh_definer;
+grant execute on function mesh_lib.maintain_hourly() to mesh_relay;

@@ -73,10 +73,9 @@ begin
   if mesh_lib.due_since(mesh_lib.now() - interval '2 seconds') then
     perform mesh_lib.ping();
   end if;
-  perform mesh_lib.maintain_hourly();
   return (select greatest(extract(epoch from s.next_at - mesh_lib.now()), 0) from mesh_data.schedule s where s.next_at is not null order by s.next_at limit 1);
 end
 $$;
-comment on function mesh_lib.tick is 'Send what is due, expire what is over, and once an hour maintain. Any relay, about once a second; returns in how many seconds something is due again.';
+comment on function mesh_lib.tick is 'Send what is due and expire what is over. Any relay, about once a second; returns in how many seconds something is due again.';
 alter function mesh_lib.tick() owner to mesh_definer;
 grant execute on function mesh_lib.tick() to mesh_relay;

@@ -94,8 +94,8 @@ impl Relay {
 }
 
 const READS: usize = 8;
-/// Connections of the background tasks: mail, presence, refused keys, the tick.
-const TASKS: usize = 4;
+/// Connections of the background tasks: mail, presence, refused keys, the tick, maintenance.
+const TASKS: usize = 5;
 const MEMORY: usize = 256 << 20;
 
 /// Serves until `stop` resolves, then drains for at most 10 seconds. `ready` is told the bound address once it
@@ -148,6 +148,7 @@ pub async fn serve(
     tasks.spawn(presence::report(relay.clone()));
     tasks.spawn(presence::watch_keys(relay.clone()));
     tasks.spawn(presence::tick(relay.clone()));
+    tasks.spawn(presence::maintain(relay.clone()));
     let _ = ready.send(address);
     server::accept(&relay, listener, acceptor, stop).await;
     presence::leave(&relay).await;

@@ -13,10 +13,12 @@ const DISCONNECTED: &str = "select mesh_lib.disconnected($1, $2) from mesh_lib.g
 const RECEIPT: &str = "select mesh_lib.receipt($1, $2, $3) from mesh_lib.gate";
 const REFUSED: &str = "select k from mesh_lib.gate, mesh_lib.refused_keys($1) k";
 const TICK: &str = "select mesh_lib.tick() from mesh_lib.gate";
+const MAINTAIN: &str = "select mesh_lib.maintain_hourly() from mesh_lib.gate";
 const EVERY: Duration = Duration::from_secs(15);
 const RETRY: Duration = Duration::from_millis(500);
 const LEAVE: Duration = Duration::from_secs(3);
 const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
 const SHORTEST: Duration = Duration::from_millis(50);
 
 /// Reports after every `relay.report`, and the presence of all sessions every 15 s. What comes in meanwhile goes in one statement.
@@ -105,6 +107,19 @@ pub async fn tick(relay: Arc<Relay>) {
             }
         }
         sleep(pause).await;
+    }
+}
+
+/// Lets the database maintain itself; it knows when that is due. Apart from the tick: it may take long or fail, and what is
+/// due must be sent all the same.
+pub async fn maintain(relay: Arc<Relay>) {
+    loop {
+        sleep(MINUTE).await;
+        if relay.schema.trouble().is_none()
+            && let Err(failure) = database::query(&relay, MAINTAIN, &[]).await
+        {
+            tracing::warn!("maintenance: {failure}");
+        }
     }
 }
 

@@ -7,8 +7,6 @@ select t.furnish();
 select t.send('alice', '*', 'to all');
 select t.send('alice', 'commander', 'dead') as dead \gset
 select t.does('commander', 'release_messages', jsonb_build_object('message_ids', array[:'dead'])) from generate_series(1, 5);
-select t.does('commander', 'create_room', '{"name": "hall", "members": ["*"], "mode": "moderated"}');
-select t.does('commander', 'join_group', '{"group": "everybody"}'), t.does('commander', 'create_pool', '{"name": "ours", "agents": ["backend"]}');
 select t.attempt('mesh_admin', 'select mesh.allow_signup(true)');
 
 -- The caller for whom a call works.

@@ -88,7 +88,8 @@ select is((select count(*) from mesh_data.turn), 0::bigint, 'and turns of who ha
 -- Who may
 select is(t.attempt(r, 'select mesh.maintain()'), '42501', r || ' does not maintain') from unnest(array['mesh_relay', 'mesh_worker', 'mesh_agent']) r;
 select is(t.attempt(r, 'select mesh_lib.' || f), '42501', r || ' does not call ' || f) from unnest(array['mesh_relay', 'mesh_worker', 'mesh_agent', 'mesh_admin']) r,
-  unnest(array['maintain()', 'maintain_hourly()', 'drop_month(mesh_lib.now())', 'drop_partition(''message'', mesh_lib.now())', 'detach_partition(''message'', mesh_lib.now())', 'forget(mesh_lib.now())']) f;
+  unnest(array['maintain()', 'drop_month(mesh_lib.now())', 'drop_partition(''message'', mesh_lib.now())', 'detach_partition(''message'', mesh_lib.now())', 'forget(mesh_lib.now())']) f;
+select is(t.attempt(r, 'select mesh_lib.maintain_hourly()'), '42501', r || ' does not call maintain_hourly') from unnest(array['mesh_worker', 'mesh_agent', 'mesh_admin']) r;
 select is(t.attempt('mesh_definer', 'select mesh_lib.drop_partition(''message'', mesh_lib.now())'), 'ME409', 'a partition in use is not dropped');
 
 -- Hourly
@@ -103,8 +104,8 @@ select mesh_lib.maintain_hourly();
 select ok((select maintained_at > :'before'::timestamptz from mesh_data.setting), 'after it, it is');
 
 update mesh_data.setting set maintained_at = mesh_lib.now() - interval '2 hours';
-select t.attempt('mesh_relay', 'select mesh_lib.tick()');
-select ok((select maintained_at > mesh_lib.now() - interval '1 minute' from mesh_data.setting), 'a relay''s tick does it');
+select t.attempt('mesh_relay', 'select mesh_lib.maintain_hourly()');
+select ok((select maintained_at > mesh_lib.now() - interval '1 minute' from mesh_data.setting), 'a relay may ask for it');
 
 select finish();
 rollback;
