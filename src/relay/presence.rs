@@ -10,12 +10,15 @@ use uuid::Uuid;
 
 const CONFIRM: &str = "select mesh_lib.confirm($1, $2, $3) from mesh_lib.gate";
 const DISCONNECTED: &str = "select mesh_lib.disconnected($1, $2) from mesh_lib.gate";
-const RECEIPT: &str = "select mesh_lib.receipt($1, $2, $3) from mesh_lib.gate";
+/// Not worth a flush: a receipt that a crash takes is a message shown once more.
+const RECEIPT: &str = "select mesh_lib.receipt($1, $2, $3) from mesh_lib.gate, set_config('synchronous_commit', 'off', true)";
 const REFUSED: &str = "select k from mesh_lib.gate, mesh_lib.refused_keys($1) k";
 const TICK: &str = "select mesh_lib.tick() from mesh_lib.gate";
 const MAINTAIN: &str = "select mesh_lib.maintain_hourly() from mesh_lib.gate";
 const EVERY: Duration = Duration::from_secs(15);
 const RETRY: Duration = Duration::from_millis(500);
+/// How long receipts are gathered after some were reported. Those of messages that were acknowledged meanwhile cost little.
+const GATHER: Duration = Duration::from_millis(50);
 const LEAVE: Duration = Duration::from_secs(3);
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -30,23 +33,29 @@ pub async fn report(relay: Arc<Relay>) {
             () = relay.report.notified() => false,
             _ = every.tick() => true,
         };
-        if let Err(failure) = flush(&relay, all).await {
-            tracing::debug!("presence: {failure}");
-            sleep(RETRY).await;
-            relay.report.notify_one();
+        match flush(&relay, all).await {
+            Ok(0) => {}
+            Ok(_) => sleep(GATHER).await,
+            Err(failure) => {
+                tracing::debug!("presence: {failure}");
+                sleep(RETRY).await;
+                relay.report.notify_one();
+            }
         }
     }
 }
 
 /// The last report of a relay that stops: its sockets are gone. At most 3 s.
 pub async fn leave(relay: &Relay) {
-    if !matches!(timeout(LEAVE, flush(relay, false)).await, Ok(Ok(()))) {
+    if !matches!(timeout(LEAVE, flush(relay, false)).await, Ok(Ok(_))) {
         tracing::warn!("the database was not told that this relay is gone; it will notice");
     }
 }
 
-async fn flush(relay: &Relay, all: bool) -> Result<(), Failure> {
+/// Reports what there is; how many receipts that were.
+async fn flush(relay: &Relay, all: bool) -> Result<usize, Failure> {
     let (receipts, arrived, gone) = relay.hub.reports();
+    let count = receipts.len();
     if !receipts.is_empty() {
         if let Err(failure) = confirm_receipts(relay, &receipts).await {
             if !matches!(failure, Failure::Refused(..)) {
@@ -54,7 +63,7 @@ async fn flush(relay: &Relay, all: bool) -> Result<(), Failure> {
             }
             return Err(failure);
         }
-        relay.metrics.receipts.add(receipts.len() as u64);
+        relay.metrics.receipts.add(count as u64);
         if relay.hub.is_behind() {
             relay.sweep.notify_one();
         }
@@ -77,7 +86,7 @@ async fn flush(relay: &Relay, all: bool) -> Result<(), Failure> {
             .unzip();
         database::query(relay, CONFIRM, &[&ids, &secrets, &relay.id]).await?;
     }
-    Ok(())
+    Ok(count)
 }
 
 async fn confirm_receipts(relay: &Relay, receipts: &[Receipt]) -> Result<(), Failure> {
