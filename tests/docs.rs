@@ -10,6 +10,7 @@ const PAGES: &[&str] = &[
     "docs/architecture.md",
     "docs/errors.md",
     "docs/operate.md",
+    "docs/performance.md",
     "docs/protocol.md",
     "docs/security.md",
     "docs/tutorial.md",

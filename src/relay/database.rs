@@ -12,9 +12,8 @@ use tokio_postgres::{Row, error::SqlState};
 
 const CALL: &str = "select ordinal, status, answer, caller, effects \
                     from mesh_lib.gate, mesh_lib.call($1, $2, $3, $4, $5, $6) order by ordinal";
-/// Time-outs; and plans that are made once, for planning a call anew takes longer than running it.
 const SETTINGS: &str = "set statement_timeout = '10s'; set lock_timeout = '5s'; set idle_in_transaction_session_timeout = '15s'; \
-                        set plan_cache_mode = force_generic_plan; set jit = off";
+                        set jit = off";
 const CONNECT: Duration = Duration::from_secs(5);
 /// Longer than the server's own statement_timeout: this one only ends a connection that went silent.
 const SILENCE: Duration = Duration::from_secs(15);
