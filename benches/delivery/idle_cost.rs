@@ -8,8 +8,8 @@ use serde_json::json;
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// Presence is reported every 15 s: twice, and then some.
-const WATCHED: Duration = Duration::from_secs(32);
+/// Presence is reported every 15 s.
+const WATCHED: Duration = Duration::from_secs(20);
 
 pub async fn run(world: &World, report: &mut Report, options: &Options) {
     let relay = world.another_relay();

@@ -103,13 +103,15 @@ async fn heading(options: &Options) -> Vec<String> {
     let database = Database::empty();
     let (durable, lazy) = measure::commits(&database).await;
     let processors = std::thread::available_parallelism().map_or(0, usize::from);
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().unwrap_or_default();
     let slower = match options.flush_ms {
         0 => String::new(),
         ms => format!(", each flush made {ms} ms slower"),
     };
     vec![
         format!(
-            "{processors} processors, shared with this program; {}",
+            "{processors} processors, shared with this program; load before it {load}; {}",
             database.value("select 'PostgreSQL ' || current_setting('server_version')")
         ),
         format!(

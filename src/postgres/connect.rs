@@ -44,6 +44,8 @@ pub fn pool(url: &str, ca: Option<&Path>, size: usize) -> Result<deadpool_postgr
     };
     deadpool_postgres::Pool::builder(manager)
         .max_size(size)
+        // The connection used last has its plans and caches at hand.
+        .queue_mode(deadpool_postgres::QueueMode::Lifo)
         .runtime(deadpool_postgres::Runtime::Tokio1)
         .wait_timeout(Some(Duration::from_secs(10)))
         .create_timeout(Some(Duration::from_secs(15)))
