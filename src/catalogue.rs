@@ -51,6 +51,9 @@ pub struct Verb {
     pub positional: Vec<String>,
     /// What a table shows; empty shows all.
     pub columns: Vec<String>,
+    /// An argument and a column: to follow, the call is made again with the argument as the last row has the column.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub follow: Option<(String, String)>,
     /// Heading in `mesh --help`: start, messages, team or machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,

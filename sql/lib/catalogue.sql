@@ -8,6 +8,7 @@
 --   mesh: no                      works without a mesh; default yes for agent and manage
 --   mcp: core                     core, more (behind find_tools; the default) or never
 --   columns: to state why         what a table shows
+--   follow: after message_id      to follow, a client calls again with argument `after` as the last row's `message_id`
 --   set: send_messages            the function in mesh_lib that takes a batch of these calls
 --   ---
 --   Send a message to an agent.   the imperative first line
@@ -106,7 +107,8 @@ language sql stable set search_path = '' as $$
       'aliases', coalesce((select json_agg(regexp_split_to_array(trim(a), ' +'))
         from unnest(string_to_array(mesh_lib.front(f.comment, 'alias'), ',')) a), '[]'),
       'positional', array(select m[1] from regexp_matches(f.cli, '<([^>]*)>', 'g') m),
-      'columns', coalesce(f.columns, '{}')) end,
+      'columns', coalesce(f.columns, '{}'),
+      'follow', string_to_array(mesh_lib.front(f.comment, 'follow'), ' ')) end,
     'examples', array(select m[1] from regexp_matches(f.comment, E'\nexample: ([^\n]*)', 'g') m),
     'arguments', coalesce((select json_agg(json_build_object('name', a.name, 'type', a.type, 'schema', mesh_lib.json_schema(a.type_id),
       'required', a.required, 'default', a.default_value, 'description', a.description) order by a.ordinal)

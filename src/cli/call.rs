@@ -3,6 +3,11 @@
 use super::{catalogues, context, globals::Globals, output, values};
 use crate::{catalogue::Function, error::Result, fill, seen};
 use clap::ArgMatches;
+use serde_json::{Map, Value};
+use std::{collections::HashSet, time::Duration};
+
+/// The pause between two calls that follow.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Calls `function` with what its command line says and prints the result; errors are the relay's.
 pub async fn run(function: &Function, matches: &ArgMatches, globals: &Globals) -> Result<()> {
@@ -13,6 +18,9 @@ pub async fn run(function: &Function, matches: &ArgMatches, globals: &Globals) -
     seen::fill(function, &mut arguments, || {
         seen::read(&context.home, &context.client.target)
     });
+    if let Some(follow) = function.cli.as_ref().and_then(|cli| cli.follow.as_ref()) {
+        return self::follow(function, follow, arguments, &context, globals.json).await;
+    }
     let outcome = fill::call(
         &context.client,
         function,
@@ -29,4 +37,44 @@ pub async fn run(function: &Function, matches: &ArgMatches, globals: &Globals) -
     }
     catalogues::refresh(&context.home, &context.client).await;
     outcome.map(|_| ())
+}
+
+/// Calls again and again and prints the rows that are new, a line each, until the process is ended. A relay that is away is
+/// waited for.
+async fn follow(
+    function: &Function,
+    (argument, column): &(String, String),
+    mut arguments: Map<String, Value>,
+    context: &context::Context,
+    as_json: bool,
+) -> Result<()> {
+    let mut printed = HashSet::new();
+    let mut away = false;
+    loop {
+        let client = &context.client;
+        let rows =
+            match fill::call(client, function, arguments.clone(), context.signer.as_ref()).await {
+                Ok(Value::Array(rows)) => rows,
+                Ok(_) => Vec::new(),
+                Err(error) if error.status() == 503 => {
+                    if !std::mem::replace(&mut away, true) {
+                        output::error(&error, as_json);
+                    }
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+        away = false;
+        let is_new = |row: &&Value| !printed.contains(&row[column]);
+        for row in rows.iter().filter(is_new) {
+            output::line(function, row, as_json);
+        }
+        if let Some(last) = rows.last() {
+            arguments.insert(argument.clone(), last[column].clone());
+            // What comes again is among the last rows.
+            printed = rows.iter().map(|row| row[column].clone()).collect();
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
 }

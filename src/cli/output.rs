@@ -19,6 +19,26 @@ pub fn result(function: &Function, result: &Value, as_json: bool) {
     value(&without_secrets(function, result), columns, false);
 }
 
+/// Prints one row of a result of `function` to stdout as a line: its columns, or one line of JSON when `as_json`.
+pub fn line(function: &Function, row: &Value, as_json: bool) {
+    if as_json {
+        return println!("{}", json(row, false));
+    }
+    let look = Look::of_stdout();
+    let columns = function.cli.as_ref().map_or(&[][..], |cli| &cli.columns);
+    let cells: Vec<String> = columns
+        .iter()
+        .map(
+            |name| match row[name].as_str().and_then(|text| text.get(11..19)) {
+                // A line that stays says when, not how long ago.
+                Some(clock) if name.ends_with("_at") => clock.to_owned(),
+                _ => clean_line(&cell(name, &row[name], look)),
+            },
+        )
+        .collect();
+    println!("{}", cells.join("  "));
+}
+
 /// `result` with every `mesh.secret` column left out: a terminal keeps what it showed.
 fn without_secrets(function: &Function, result: &Value) -> Value {
     let kept = |row: &Value| match row {

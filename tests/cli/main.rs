@@ -8,3 +8,4 @@ mod inbox;
 mod manners;
 mod readme;
 mod secrets;
+mod tail;
