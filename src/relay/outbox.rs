@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use tokio::sync::{mpsc, watch};
 
-const FRAMES: usize = 256;
+const FRAMES: usize = 1024;
 const BYTES: usize = 8 << 20;
-/// Pushes wait in the database, not here, above this.
-const ROOMY_FRAMES: usize = 64;
+/// Pushes wait in the database, not here, above this. A batch alone brings a socket a hundred frames; once some wait
+/// there, all after them do, until the relay has looked.
+const ROOMY_FRAMES: usize = 512;
 const ROOMY_BYTES: usize = 1 << 20;
 
 /// A bounded queue of text frames.
@@ -30,7 +31,7 @@ pub fn outbox() -> (Arc<Outbox>, mpsc::Receiver<String>) {
 }
 
 impl Outbox {
-    /// Queues a frame. A client that lets 256 frames or 8 MiB pile up is ended as slow.
+    /// Queues a frame. A client that lets 1,024 frames or 8 MiB pile up is ended as slow.
     pub fn send(&self, frame: String) {
         let size = frame.len();
         let before = self.bytes.fetch_add(size, Relaxed);
