@@ -79,6 +79,7 @@ language plpgsql volatile security definer set search_path = '' as $$
 declare
   _agent constant mesh_data.agent := mesh_lib.agent_named(remove_agent.agent);
 begin
+  perform mesh_lib.must_manage();
   if _agent.kind = 'person' then
     perform mesh_lib.fail(409, 'a person is a member, not an agent to remove', 'mesh member list');
   elsif _agent.agent_id = mesh_lib.my_agent() then

@@ -2,7 +2,6 @@
 
 grant select on mesh_data.message, mesh_data.delivery, mesh_data.idempotency to mesh_agent;
 grant update (state, claim_id, claimant_id, settled_at) on mesh_data.delivery to mesh_agent;
-grant insert (sender_agent_id, key, body_hash, message_id) on mesh_data.idempotency to mesh_agent;
 
 create policy delivery_select on mesh_data.delivery for select to mesh_agent
   using (agent_id = (select mesh_lib.my_agent()) or sender_agent_id = (select mesh_lib.my_agent()));
@@ -14,8 +13,6 @@ create policy message_select on mesh_data.message for select to mesh_agent
     select from mesh_data.delivery d where d.message_id = message.message_id and d.agent_id = (select mesh_lib.my_agent())));
 create policy idempotency_select on mesh_data.idempotency for select to mesh_agent
   using (sender_agent_id = (select mesh_lib.my_agent()));
-create policy idempotency_insert on mesh_data.idempotency for insert to mesh_agent
-  with check (sender_agent_id = (select mesh_lib.my_agent()));
 
 -- The dispatch takes the set form; this one is for other functions.
 create function mesh.send_message("to" mesh.addresses, message text, priority text default null, reply_to uuid default null, mentions text[] default null,

@@ -13,6 +13,7 @@ language plpgsql volatile security definer set search_path = '' as $$
 declare
   _pool mesh_data.pool;
 begin
+  perform mesh_lib.must_manage();
   create_pool.pool := mesh_lib.checked_name(mesh_lib.pool_name(create_pool.name), 'a pool');
   create_pool.priority := lower(create_pool.priority);
   perform mesh_lib.check_pool(create_pool.agents, create_pool.fallback, create_pool.priority);
@@ -57,6 +58,7 @@ language plpgsql volatile security definer set search_path = '' as $$
 declare
   _pool mesh_data.pool := mesh_lib.pool_named(edit_pool.name);
 begin
+  perform mesh_lib.must_manage();
   perform mesh_lib.check_pool(edit_pool.agents, edit_pool.fallback, edit_pool.priority);
   update mesh_data.pool p
   set fallback = coalesce(lower(edit_pool.fallback), p.fallback),
@@ -95,6 +97,7 @@ language plpgsql volatile security definer set search_path = '' as $$
 declare
   _pool constant mesh_data.pool := mesh_lib.pool_named(delete_pool.name);
 begin
+  perform mesh_lib.must_manage();
   delete from mesh_data.pool p where p.pool_id = _pool.pool_id;
   perform mesh_lib.record(_pool.mesh_id, 'pool_deleted', jsonb_build_object('pool', _pool.name));
   delete_pool.deleted := _pool.name;

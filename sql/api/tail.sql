@@ -13,6 +13,7 @@ declare
     else to_timestamp(('x' || lpad(translate(left(tail.after::text, 13), '-', ''), 16, '0'))::bit(64)::bigint / 1000.0) - interval '1 second' end;
   _first constant uuid := (lpad(to_hex((extract(epoch from _from) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid;
 begin
+  perform mesh_lib.must_manage();
   return query
     select m.message_id, m.sent_at, a.name, m.address, (array['now', 'next', 'low'])[m.priority + 1],
       (select count(*) from mesh_data.delivery d where d.message_id = m.message_id),

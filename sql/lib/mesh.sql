@@ -10,6 +10,17 @@ begin
 end
 $$;
 
+-- ME403 unless the caller may manage the mesh it acts in. Row-level security does not hold a definer, so each one that is
+-- for managers asks.
+create function mesh_lib.must_manage() returns void
+language plpgsql stable set search_path = '' as $$
+begin
+  if not coalesce(mesh_lib.my_mesh() = any (mesh_lib.managed_meshes()), false) then
+    perform mesh_lib.fail(403, 'this key may not manage the mesh', '');
+  end if;
+end
+$$;
+
 -- A definer: a member may know the name and the identity of the mesh's owner, and nothing else of that account.
 create function mesh_lib.mesh_owner(mesh_id uuid, out owner text, out identity_key bytea)
 language sql stable security definer set search_path = '' as $$

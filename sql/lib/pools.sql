@@ -226,7 +226,7 @@ $$;
 create function mesh_lib.waiting_at(pool_id uuid) returns bigint
 language sql stable security definer set search_path = '' as $$
   select count(*) from mesh_data.delivery d
-  where d.agent_id = waiting_at.pool_id and d.mesh_id = (select mesh_lib.my_mesh()) and d.state in ('queued', 'delivered')
+  where d.agent_id = waiting_at.pool_id and d.agent_id >= mesh_lib.first_pool_id() and d.mesh_id = (select mesh_lib.my_mesh()) and d.state in ('queued', 'delivered')
     and coalesce(d.expires_at > mesh_lib.now(), true)
 $$;
 alter function mesh_lib.waiting_at(uuid) owner to mesh_definer;

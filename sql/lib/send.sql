@@ -221,8 +221,9 @@ language plpgsql volatile security definer set search_path = '' as $$
 declare
   _posted record;
 begin
-  -- Whoever may call this names nobody else as the sender.
-  letter.me := mesh_lib.me();
+  -- Whoever may call this says what is in a letter, and nothing of who sends it or what is found on the way.
+  letter := mesh_lib.letter(mesh_lib.me(), letter.addresses, letter.body, letter.priority, letter.data, letter.key, letter.reply_to, letter.mentions,
+    letter.expires_at, letter.everyone, letter.exclude);
   select p.* into _posted from mesh_lib.post(array[letter], nullif(current_setting('mesh.relay', true), '')::uuid) p;
   if _posted.status <> 200 then
     perform mesh_lib.fail(_posted.status, _posted.answer ->> 'message', _posted.answer ->> 'hint', (_posted.answer -> 'data')::jsonb);

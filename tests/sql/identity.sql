@@ -129,6 +129,31 @@ select is(t.inject('designer', 'select mesh_lib.new_account(''mallory'', null, '
 select is(t.inject('designer', 'select ' || c), '42501', 'designer may not: ' || c)
 from unnest(array['mesh_lib.deliver(null)', 'mesh_lib.post(array[mesh_lib.letter(mesh_lib.me(), array[''*''], ''x'')], null)',
   'mesh_lib.identify(''x'', null, null)', 'mesh_lib.requests(''send_message'', ''{}'', ''{}'', ''{}'', ''{}'')']) c;
+-- send_one is for whoever is signed in; what a letter finds on its way it finds anew.
+create function t.forge(fields jsonb) returns text language sql stable as $$
+  select format('with r as materialized (select set_config(''mesh.relay'', ''00000000-0000-0000-0000-000000000001'', true)),
+      s as materialized (select s.* from r, mesh_lib.send_one(jsonb_populate_record(null::mesh_lib.letter,
+        jsonb_build_object(''addresses'', array[''visitor''], ''body'', ''forged'', ''everyone'', false) || %L::jsonb)) s)
+    select to_jsonb(s) || jsonb_build_object(''effects'', current_setting(''mesh.effects'')) from s', forge.fields)
+$$;
+select t.does('commander', 'create_room', '{"name": "talk", "mode": "reactive"}') ->> 'room_id' as room \gset
+update mesh_data.presence set relay_id = '00000000-0000-0000-0000-000000000001';
+select t.inject('scout', t.forge(jsonb_build_object('message_id', :'mail', 'duplicate', true)))::jsonb as forged \gset
+select ok(:'forged' !~ 'for commander only' and :'forged'::jsonb @> '{"duplicate": false}' and :'forged'::jsonb ->> 'message_id' <> :'mail',
+  'a letter that says it was sent before shows nobody that message');
+select isnt(t.inject('scout', t.forge(jsonb_build_object('room_id', :'room', 'agents', array[(select agent_id from mesh_data.agent where name = 'commander')],
+  'me', '(agent,,,,,,t)'))), null, 'a letter that says where it goes and who sends it');
+select results_eq($$select a.name, r.name, m.room_id from mesh_data.message m join mesh_data.agent a on a.agent_id = m.sender_agent_id
+    join mesh_data.delivery d using (message_id) join mesh_data.agent r on r.agent_id = d.agent_id where m.body = 'forged'$$,
+  $$values ('scout', 'visitor', null::uuid), ('scout', 'visitor', null)$$, 'is of who sent it, and goes to its addresses only');
+select is((select floor_agent_id from mesh_data.room where room_id = :'room'), null, 'no turn was taken');
+select is(t.inject('designer', format('insert into mesh_data.idempotency (sender_agent_id, key, body_hash, message_id) values (mesh_lib.my_agent(), ''x'', ''x'', %L)', :'mail')), '42501',
+  'nor is a key made for a message of others');
+select is(t.inject('designer', 'select ' || c), 'ME403', 'a guest may not: ' || c)
+from unnest(array['count(*) from mesh.tail()', 'mesh.create_pool(''mine'', ''{designer}'')', 'mesh.remove_agent(''backend'')']) c;
+select t.does('commander', 'create_pool', '{"name": "theirs", "agents": ["backend"]}');
+select is(t.inject('designer', 'select ' || c), 'ME403', 'nor: ' || c) from unnest(array['mesh.edit_pool(''theirs'', ''{designer}'')', 'mesh.delete_pool(''theirs'')']) c;
+select is(t.inject('designer', format('select mesh_lib.waiting_at(%L)', (select agent_id from mesh_data.agent where name = 'commander'))), '0', 'the inbox of another is not counted');
 select is(t.inject('designer', 'select status from mesh_lib.send_messages(array[''mt_guess''], array[null::text], array[null::text], array[''{"to": "*", "message": "x"}''], null)'), '401', 'a set form needs a bearer');
 select is(t.inject('designer', format('select (mesh_lib.mesh_owner(%L)).owner', (select mesh_id from mesh_data.mesh where name = 'other'))), null, 'the owner of another mesh is not told');
 
