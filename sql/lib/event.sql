@@ -9,7 +9,8 @@ $$;
 
 -- Tell the relays that something changed. Nothing but the fact: a ping may be forged or lost, and harms nobody. Commits
 -- that notify wait for each other, so of those that happen at once only one does: it holds the token. A relay that hears
--- of it looks until what was open then has ended. Called after the change, which so has a transaction id.
+-- of it looks until what was open then has ended. Called after the change, which so has a transaction id. While whoever
+-- holds the token does not commit, or when it rolls back, relays hear nothing of the others and find by their own polls.
 create function mesh_lib.ping() returns void
 language plpgsql volatile security definer set search_path = '' as $$
 begin

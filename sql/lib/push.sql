@@ -50,7 +50,7 @@ language sql volatile security definer set search_path = '' as $$
   ), locked as (
     select d.message_id, d.agent_id
     from mesh_data.delivery d join proved p on p.message_id = d.message_id and p.agent_id = d.agent_id
-    where d.state = 'queued' and coalesce(d.due_at <= mesh_lib.now(), true) order by d.position for update of d
+    where d.state = 'queued' and coalesce(d.due_at <= mesh_lib.now(), true) order by d.message_id, d.agent_id for update of d
   )
   update mesh_data.delivery d set state = 'delivered', delivered_at = mesh_lib.now()
   from locked l where d.message_id = l.message_id and d.agent_id = l.agent_id
@@ -99,7 +99,8 @@ comment on function mesh_lib.refused_keys is 'Those of these keys that are no lo
 
 create function mesh_lib.horizon(out oldest bigint, out next bigint)
 language sql stable security definer set search_path = '' as $$
-  select pg_snapshot_xmin(s.s)::text::bigint, pg_snapshot_xmax(s.s)::text::bigint from pg_current_snapshot() s (s)
+  -- The end of a snapshot is the last transaction that ended, plus one: younger ones may be open. age() counts from the next.
+  select pg_snapshot_xmin(s.s)::text::bigint, pg_snapshot_xmax(s.s)::text::bigint + age(pg_snapshot_xmax(s.s)::xid) from pg_current_snapshot() s (s)
 $$;
 comment on function mesh_lib.horizon is 'The oldest transaction that is open, and the one that comes next: equal when none is open.';
 

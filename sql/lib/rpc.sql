@@ -121,11 +121,14 @@ exception when others then
 end
 $$;
 
--- Calls of one function that has a set form, in one go. When that fails as a whole, each alone; alone, its error is its own.
+-- Calls of one function that has a set form, in one go. When that fails as a whole, each half alone; alone, a call's error
+-- is its own. So one that fails costs the others little.
 create function mesh_lib.call_set(set_function text, tokens text[], meshes text[], sessions text[], arguments text[], relay_id uuid)
 returns table (ordinal integer, status integer, answer json, caller jsonb, effects jsonb)
 language plpgsql volatile set search_path = '' as $$
 declare
+  _all constant integer := cardinality(call_set.tokens);
+  _half constant integer := _all / 2;
   _sqlstate text; _message text; _hint text; _detail text; _constraint text;
 begin
   return query execute format('select * from mesh_lib.%I($1, $2, $3, $4, $5)', call_set.set_function)
@@ -133,13 +136,13 @@ begin
 exception when others then
   get stacked diagnostics _sqlstate = returned_sqlstate, _message = message_text, _hint = pg_exception_hint,
     _detail = pg_exception_detail, _constraint = constraint_name;
-  if cardinality(call_set.tokens) = 1 then
+  if _all = 1 then
     return query select 1, mesh_lib.status_of(_sqlstate), mesh_lib.error_object(_sqlstate, _message, _hint, _detail, _constraint), null::jsonb, null::jsonb;
   else
+    return query select * from mesh_lib.call_set(call_set.set_function, tokens[:_half], meshes[:_half], sessions[:_half], call_set.arguments[:_half], call_set.relay_id);
     return query
-      select u.ordinal::integer, c.status, c.answer, c.caller, c.effects
-      from unnest(call_set.tokens, call_set.meshes, call_set.sessions, call_set.arguments) with ordinality u (token, mesh, session, arguments, ordinal)
-      cross join lateral mesh_lib.call_set(call_set.set_function, array[u.token], array[u.mesh], array[u.session], array[u.arguments], call_set.relay_id) c;
+      select _half + c.ordinal, c.status, c.answer, c.caller, c.effects
+      from mesh_lib.call_set(call_set.set_function, tokens[_half + 1:], meshes[_half + 1:], sessions[_half + 1:], call_set.arguments[_half + 1:], call_set.relay_id) c;
   end if;
 end
 $$;

@@ -124,8 +124,15 @@ begin
     order by l.ordinal, u.agent_id
   ) d;
 
-  -- The key of a refused letter is free again.
+  -- What repeats a refused letter of this very batch is refused, too. The key of a refused letter is free again.
   if exists (select from unnest(letters) l where l.error is not null and l.key is not null) then
+    for _refusal in
+      select r.ordinality::integer as ordinal, l.error
+      from unnest(letters) with ordinality r join unnest(letters) l on l.message_id = r.message_id and l.error is not null and not l.duplicate
+      where r.duplicate
+    loop
+      letters[_refusal.ordinal].error := _refusal.error;
+    end loop;
     delete from mesh_data.idempotency i using unnest(letters) l
     where l.error is not null and l.key is not null and i.sender_agent_id = (l.me).agent_id and i.key = l.key and i.message_id = l.message_id;
   end if;

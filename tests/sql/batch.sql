@@ -45,6 +45,9 @@ select is(t.statuses(t.batch(null,
     'designer', 'send_message', '{"to": "nobody", "message": "l", "key": "two"}',
     'designer', 'send_message', '{"to": "commander", "message": "m", "key": "two"}')), '404 409', 'a key is taken by the first of a batch, even when refused');
 select is(t.statuses(t.batch(null, 'designer', 'send_message', '{"to": "commander", "message": "m", "key": "two"}')), '200', 'and free again afterwards');
+select is(t.statuses(t.batch(null,
+    'designer', 'send_message', '{"to": "nobody", "message": "l", "key": "three"}',
+    'designer', 'send_message', '{"to": "nobody", "message": "l", "key": "three"}')), '404 404', 'what repeats a refused letter of its batch was not sent either');
 select is(t.take('commander', '{}', :'window'), 'k m', 'two messages');
 
 -- Acknowledging in a batch

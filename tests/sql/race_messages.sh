@@ -92,6 +92,12 @@ is "$(cat "$dir/a.out" "$dir/b.out" | grep -o '\bdrain[0-9]*' | sort -u | wc -l)
 is "$(grep -c drain "$dir/a.out" | sed 's/^[1-9].*/some/') $(grep -c drain "$dir/b.out" | sed 's/^[1-9].*/some/')" "some some" "both had a part"
 is "$(grep -h drain "$dir/a.out" "$dir/b.out" | while read -r line; do tr ' ' '\n' <<<"$line" | sort -c -V 2>&1; done)" "" "each in order"
 
+# A relay that was pinged looks until the transactions are over that were open then: also the youngest, which may have left
+# the ping to another.
+tell a "begin; select pg_current_xact_id()"; id=$(heard a)
+is "$(run_sql -c "select oldest <= $id and next > $id from mesh_lib.horizon()")" t "the youngest open transaction is within the horizon"
+tell a rollback; heard a
+
 # Released by one while another takes it: the release comes first or after, and neither is lost.
 given_back() { run_sql -c "select d.state || ' ' || d.attempts from mesh_data.delivery d where d.message_id = '$1'"; }
 id=$(run_sql -c "select t.send('two', 'one', 'released')")
