@@ -26,25 +26,6 @@ message_id: the id of the message.
 example: mesh read 019a0a6e-5f3b-7c1d-9e2f-3a4b5c6d7e8f$$;
 grant execute on function mesh.get_message(uuid) to mesh_agent;
 
--- The room this agent may read: the open one of this name, or the last that was closed, or any by its id. ME404, ME403.
-create function mesh_lib.room_to_read(me mesh_lib.identity, room text) returns uuid
-language plpgsql stable set search_path = '' as $$
-declare
-  _name constant text := mesh_lib.room_name(room_to_read.room);
-  _room mesh_data.room;
-begin
-  select r.* into _room from mesh_data.room r
-  where r.mesh_id = (room_to_read.me).mesh_id and (r.name = _name or r.room_id::text = _name)
-  order by r.closed_at desc limit 1;
-  if not found then
-    _room := mesh_lib.room_named((room_to_read.me).mesh_id, _name);
-  elsif (room_to_read.me).agent_id <> all (mesh_lib.room_agents(_room.room_id)) then
-    perform mesh_lib.fail_outside(_room);
-  end if;
-  return _room.room_id;
-end
-$$;
-
 -- A definer: under row-level security every body would be read before its reader is asked for, and a room's members see
 -- what was said in it before they came. Each sender of the mesh is asked for its newest, by the one index there is.
 create function mesh.list_messages("with" text default null, room text default null, query text default null, before uuid default null,

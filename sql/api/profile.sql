@@ -3,14 +3,11 @@
 -- A definer: an agent's row is written by who may manage; this writes the caller's own words only.
 create function mesh.set_profile(inout about text default null, inout role text default null, inout capabilities text[] default null, out agent text)
 language plpgsql volatile security definer set search_path = '' as $$
-declare
-  _capabilities text[];
 begin
-  _capabilities := array(select distinct lower(mesh_lib.checked_text(c, 'a capability', 63)) from unnest(set_profile.capabilities) c where btrim(c) <> '' order by 1);
   update mesh_data.agent a
   set about = case when set_profile.about is null then a.about else mesh_lib.checked_text(set_profile.about, 'about', 2000, true) end,
     role = case when set_profile.role is null then a.role else mesh_lib.checked_text(set_profile.role, 'the role', 200) end,
-    capabilities = case when set_profile.capabilities is null then a.capabilities else _capabilities end
+    capabilities = case when set_profile.capabilities is null then a.capabilities else mesh_lib.checked_capabilities(set_profile.capabilities) end
   where a.agent_id = mesh_lib.my_agent()
   returning a.about, a.role, a.capabilities, a.name into set_profile.about, set_profile.role, set_profile.capabilities, set_profile.agent;
 end

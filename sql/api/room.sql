@@ -237,7 +237,7 @@ language sql stable set search_path = '' as $$
   with mail as (
     select m.room_id, count(*) as unread
     from mesh_data.delivery d join mesh_data.message m on m.message_id = d.message_id
-    where d.agent_id = (select mesh_lib.my_agent()) and d.state in ('queued', 'delivered') and coalesce(d.expires_at > mesh_lib.now(), true)
+    where d.agent_id = (select mesh_lib.my_agent()) and d.state in ('queued', 'delivered') and mesh_lib.is_due(d.due_at, d.expires_at)
     group by m.room_id
   ), seats as (
     select s.room_id, count(*) as members, bool_or(s.agent_id = (select mesh_lib.my_agent())) as member
@@ -271,34 +271,25 @@ create function mesh.room_history(room text, thread uuid default null, before uu
 language plpgsql stable security definer set search_path = '' as $$
 declare
   _me constant mesh_lib.identity := mesh_lib.me();
-  _name constant text := mesh_lib.room_name(room_history.room);
-  _room mesh_data.room;
+  _room_id constant uuid := mesh_lib.room_to_read(_me, room_history.room);
   _before bigint;
 begin
-  -- The open room of this name, or the last one that was closed, or any by its id.
-  select r.* into _room from mesh_data.room r
-  where r.mesh_id = _me.mesh_id and (r.name = _name or r.room_id::text = _name)
-  order by r.closed_at desc limit 1;
-  if not found then
-    _room := mesh_lib.room_named(_me.mesh_id, _name);
-  elsif _me.agent_id <> all (mesh_lib.room_agents(_room.room_id)) then
-    perform mesh_lib.fail_outside(_room);
-  elsif room_history."limit" not between 1 and 200 then
+  if room_history."limit" not between 1 and 200 then
     perform mesh_lib.fail(400, 'limit is 1 to 200', '');
   elsif exists (
     select from unnest(array[room_history.thread, room_history.before]) u (id)
-    where u.id is not null and not exists (select from mesh_data.message m where m.message_id = u.id and m.room_id = _room.room_id)
+    where u.id is not null and not exists (select from mesh_data.message m where m.message_id = u.id and m.room_id = _room_id)
   ) then
-    perform mesh_lib.fail(404, format('there is no such message in #%s', _room.name), 'mesh room history ' || _room.name);
+    perform mesh_lib.fail(404, 'there is no such message in this room', 'mesh room history ' || mesh_lib.room_name(room_history.room));
   end if;
   _before := coalesce((select m.position from mesh_data.message m where m.message_id = room_history.before), 9223372036854775807);
   return query
     select h.message_id, a.name, h.body, h.reply_to,
-      (select count(*) from mesh_data.message n where n.reply_to = h.message_id and n.room_id = _room.room_id),
+      (select count(*) from mesh_data.message n where n.reply_to = h.message_id and n.room_id = _room_id),
       h.mentions, h.sent_at, h.data
     from (
       select m.* from mesh_data.message m
-      where m.room_id = _room.room_id and m.position < _before
+      where m.room_id = _room_id and m.position < _before
         and (room_history.thread is null or m.message_id = room_history.thread or m.reply_to = room_history.thread)
       order by m.position desc limit room_history."limit"
     ) h

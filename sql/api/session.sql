@@ -73,7 +73,8 @@ begin
   select _agent.name, m.name, o.name, _agent.role, _agent.launch_prompt into open_session.agent, open_session.mesh, open_session.owner,
     open_session.role, open_session.launch_prompt
   from mesh_data.mesh m join mesh_data.account o on o.account_id = m.owner_account_id where m.mesh_id = _agent.mesh_id;
-  select count(*) into open_session.unread from mesh_data.delivery d where d.agent_id = _agent.agent_id and d.state in ('queued', 'delivered');
+  select count(*) into open_session.unread from mesh_data.delivery d
+  where d.agent_id = _agent.agent_id and d.state in ('queued', 'delivered') and mesh_lib.is_due(d.due_at, d.expires_at);
   perform mesh_lib.tell_relay(jsonb_build_object('attach', jsonb_build_object('session_id', open_session.session_id, 'push_secret', _push_secret)));
 end
 $$;

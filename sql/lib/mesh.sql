@@ -35,7 +35,7 @@ grant execute on function mesh_lib.mesh_owner(uuid) to mesh_agent;
 create function mesh_lib.unread_in(mesh_id uuid) returns bigint
 language sql stable security definer set search_path = '' as $$
   select count(*)
-  from mesh_data.agent a join mesh_data.delivery d on d.agent_id = a.agent_id and d.state in ('queued', 'delivered')
+  from mesh_data.agent a join mesh_data.delivery d on d.agent_id = a.agent_id and d.state in ('queued', 'delivered') and mesh_lib.is_due(d.due_at, d.expires_at)
   where a.mesh_id = unread_in.mesh_id and a.removed_at is null and case (mesh_lib.me()).kind
     when 'agent' then a.agent_id = mesh_lib.my_agent()
     else a.kind = 'person' and a.member_id in (select b.member_id from mesh_data.member b where b.account_id = mesh_lib.my_account() and b.revoked_at is null) end

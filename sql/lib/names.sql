@@ -32,6 +32,21 @@ begin
 end
 $$;
 
+-- What somebody or something can do, in words: each once, or ME400.
+create function mesh_lib.checked_capabilities(capabilities text[]) returns text[]
+language plpgsql immutable set search_path = '' as $$
+declare
+  _words constant text[] := array(
+    select distinct w from (select lower(mesh_lib.checked_text(c, 'a capability', 63)) from unnest(checked_capabilities.capabilities) c) c (w)
+    where w is not null order by 1);
+begin
+  if cardinality(_words) > 50 then
+    perform mesh_lib.fail(413, 'at most 50 capabilities', '');
+  end if;
+  return _words;
+end
+$$;
+
 -- The agent of this name in the caller's mesh, or ME404 with those there are; the client shows what comes near.
 create function mesh_lib.agent_named(name text) returns mesh_data.agent
 language plpgsql stable set search_path = '' as $$

@@ -59,6 +59,25 @@ begin
 end
 $$;
 
+-- The room this agent may read: the open one of this name, or the last that was closed, or any by its id. ME404, ME403.
+create function mesh_lib.room_to_read(me mesh_lib.identity, room text) returns uuid
+language plpgsql stable set search_path = '' as $$
+declare
+  _name constant text := mesh_lib.room_name(room_to_read.room);
+  _room mesh_data.room;
+begin
+  select r.* into _room from mesh_data.room r
+  where r.mesh_id = (room_to_read.me).mesh_id and (r.name = _name or r.room_id::text = _name)
+  order by r.closed_at desc limit 1;
+  if not found then
+    _room := mesh_lib.room_named((room_to_read.me).mesh_id, _name);
+  elsif (room_to_read.me).agent_id <> all (mesh_lib.room_agents(_room.room_id)) then
+    perform mesh_lib.fail_outside(_room);
+  end if;
+  return _room.room_id;
+end
+$$;
+
 -- Whom #name means: all in the room, if the sender is one of them.
 create function mesh_lib.room_recipients(me mesh_lib.identity, address text) returns uuid[]
 language plpgsql stable set search_path = '' as $$

@@ -184,7 +184,7 @@ select is(t.does('backend', 'get_agent_status') ->> 'agent', 'backend', 'by defa
 select ok((t.does('backend', 'get_agent_status') ->> 'unread')::integer >= 0, 'and learns what is unread');
 select ok(t.does('designer', 'get_agent_status', '{"agent": "backend"}') @> '{"cwd": "/tmp", "editor": "test"}', 'where an agent runs is seen');
 select t.refuses('a word that is too long', 413, 'designer', 'set_profile', jsonb_build_object('capabilities', jsonb_build_array(repeat('x', 64))));
-select t.refuses('too many words', 400, 'designer', 'set_profile', jsonb_build_object('capabilities', (select jsonb_agg('c' || n) from generate_series(1, 51) n)));
+select t.refuses('too many words', 413, 'designer', 'set_profile', jsonb_build_object('capabilities', (select jsonb_agg('c' || n) from generate_series(1, 51) n)));
 select t.refuses('a profile with control characters', 400, 'designer', 'set_profile', jsonb_build_object('about', U&'\202E'));
 select t.refuses('the status of an agent of another mesh', 404, 'scout', 'get_agent_status', '{"agent": "designer"}');
 

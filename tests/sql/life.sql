@@ -41,6 +41,7 @@ select is(t.inbox('commander'), 'r2', 'before its time it is not in the inbox');
 select is(t.texts(t.mail('commander')), '', 'nor pushed');
 select is(t.does('commander', 'check_messages', '{"peek": true}', null, :'window') ->> 'unread', '0', 'nor unread');
 select is(t.take('commander', '{}', :'window'), '', 'nor taken');
+select is((t.does('commander', 'list_meshes') #>> '{0,unread}') || (t.tried('commander', 'open_session', null) #>> '{answer,unread}'), '00', 'nor counted in a list, nor told to a window that opens');
 select is(t.states(:'r1') || ', ' || t.states(:'r2'), 'commander queued 1, commander acknowledged 0', 'the next check settles what was kept, not what was given back');
 select t.receipt('commander', :'r1');
 select is(t.states(:'r1'), 'commander queued 1', 'a late receipt of it says nothing');
