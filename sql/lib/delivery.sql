@@ -69,7 +69,7 @@ $$;
 -- their ids, as every other writer does. One probe of an index for each id, whatever the statistics say.
 create function mesh_lib.ack_many(tokens text[], meshes text[], sessions text[], arguments text[], relay_id uuid)
 returns table (ordinal integer, status integer, answer json, caller jsonb, effects jsonb)
-language plpgsql volatile security definer set search_path = '' set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
+language plpgsql volatile security definer set search_path = '' set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set jit = off as $$
 begin
   return query
     with asked as materialized (

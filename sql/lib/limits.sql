@@ -10,35 +10,44 @@ create function mesh_lib.inbox_limit() returns integer
 language sql immutable return 10000;
 
 -- Letters that one of their recipients refuses: whom they name blocks the sender, or has a full inbox. Of many, those who
--- block the sender are left out. Counting stops at the limit.
+-- block the sender are left out. Whether there is any is asked first, because mostly there is none.
 create function mesh_lib.refusals(letters mesh_lib.letter[]) returns table (ordinal integer, error json)
 language plpgsql volatile set search_path = '' as $$
 declare
   -- An inbox without mail older than the last so many messages of all cannot hold that many.
   _old constant bigint := (select p.last_value from mesh_data.message_position p) - mesh_lib.inbox_limit() + 1;
+  _agents constant uuid[] := array(select distinct u from unnest(refusals.letters) l, unnest(l.agents) u where l.error is null and not l.duplicate);
+  _full uuid[];
 begin
-  return query
-    select l.ordinality::integer, mesh_lib.error_object('ME403',
-      format('%s %s not take your messages', string_agg(a.name, ' and ' order by a.name), case count(*) when 1 then 'does' else 'do' end),
-      'mesh peers', json_build_object('agent', min(a.name), 'agents', json_agg(a.name order by a.name))::text, '')
-    from unnest(refusals.letters) with ordinality l cross join unnest(l.agents) u (agent_id)
-    join mesh_data.block b on b.agent_id = u.agent_id and b.blocked_agent_id = (l.me).agent_id
-    join mesh_data.agent a on a.agent_id = u.agent_id
-    where l.error is null and not l.duplicate and not exists (select from unnest(l.addresses) x where not mesh_lib.is_one(x))
-    group by l.ordinality;
-  return query
-    select l.ordinality::integer, mesh_lib.error_object('ME429', format('the inbox of %s is full: %s messages wait there', min(f.name), mesh_lib.inbox_limit()),
-      'mesh peers', json_build_object('retry_after', 30, 'agent', min(f.name))::text, '')
-    from unnest(refusals.letters) with ordinality l cross join unnest(l.agents) u (agent_id)
-    join (
-      select r.u as agent_id, coalesce(a.name, 'the pool') as name
-      from (select distinct u from unnest(refusals.letters) l, unnest(l.agents) u) r left join mesh_data.agent a on a.agent_id = r.u
-      where exists (select from mesh_data.delivery d
-          where d.agent_id = r.u and d.state in ('queued', 'delivered') and d.priority in (0, 1, 2) and d.position <= _old)
-        and exists (select from mesh_data.delivery d where d.agent_id = r.u and d.state in ('queued', 'delivered') offset mesh_lib.inbox_limit() - 1)
-    ) f on f.agent_id = u.agent_id
-    where l.error is null and not l.duplicate
-    group by l.ordinality;
+  if exists (select from mesh_data.block b where b.agent_id = any (_agents)) then
+    return query
+      select l.ordinality::integer, mesh_lib.error_object('ME403',
+        format('%s %s not take your messages', string_agg(a.name, ' and ' order by a.name), case count(*) when 1 then 'does' else 'do' end),
+        'mesh peers', json_build_object('agent', min(a.name), 'agents', json_agg(a.name order by a.name))::text, '')
+      from unnest(refusals.letters) with ordinality l cross join unnest(l.agents) u (agent_id)
+      join mesh_data.block b on b.agent_id = u.agent_id and b.blocked_agent_id = (l.me).agent_id
+      join mesh_data.agent a on a.agent_id = u.agent_id
+      where l.error is null and not l.duplicate and not exists (select from unnest(l.addresses) x where not mesh_lib.is_one(x))
+      group by l.ordinality;
+  end if;
+  _full := array(
+    select u from unnest(_agents) u
+    where exists (select from mesh_data.delivery d
+      where d.agent_id = u and d.state in ('queued', 'delivered') and d.priority in (0, 1, 2) and d.position <= _old));
+  if cardinality(_full) > 0 then
+    -- Counting stops at the limit.
+    _full := array(
+      select u from unnest(_full) u
+      where exists (select from mesh_data.delivery d where d.agent_id = u and d.state in ('queued', 'delivered') offset mesh_lib.inbox_limit() - 1));
+    return query
+      select l.ordinality::integer, mesh_lib.error_object('ME429',
+        format('the inbox of %s is full: %s messages wait there', coalesce(min(a.name), 'the pool'), mesh_lib.inbox_limit()),
+        'mesh peers', json_build_object('retry_after', 30, 'agent', min(a.name))::text, '')
+      from unnest(refusals.letters) with ordinality l cross join unnest(l.agents) u (agent_id)
+      left join mesh_data.agent a on a.agent_id = u.agent_id
+      where l.error is null and not l.duplicate and u.agent_id = any (_full)
+      group by l.ordinality;
+  end if;
 end
 $$;
 
@@ -92,33 +101,50 @@ language plpgsql volatile set search_path = '' as $$
 declare
   _daily constant integer := (select s.daily_messages from mesh_data.setting s);
   _today constant date := (mesh_lib.now() at time zone 'UTC')::date;
+  -- Keys that send more than is left, and what is left to them.
+  _over uuid[];
+  _left bigint[];
+  _counted bigint;
 begin
   if _daily = 0 then
     return;
   end if;
-  return query
-    with letter as materialized (
-      select l.ordinality::integer as i, (l.me).key_id, row_number() over (partition by (l.me).key_id order by l.ordinality) as nth
-      from unnest(count_sent.letters) with ordinality l where l.error is null and not l.duplicate
-    ), totals as materialized (
-      select l.key_id, count(*) as messages, exists (select from mesh_data.sent s where s.key_id = l.key_id and s.day = _today) as begun
-      from letter l group by l.key_id
-    ), held as materialized (
-      -- A row that another batch holds is not waited for, and these not counted.
-      select s.key_id, s.messages
-      from mesh_data.sent s join totals t on t.key_id = s.key_id and t.begun where s.day = _today
-      order by s.key_id for update of s skip locked
-    ), counted as (
-      update mesh_data.sent s set messages = greatest(h.messages, least(h.messages + t.messages, _daily))
-      from held h join totals t on t.key_id = h.key_id where s.key_id = h.key_id and s.day = _today
-    ), begun as (
+  -- A row that another batch holds is not waited for, and these not counted.
+  with total as materialized (
+    select (l.me).key_id, count(*) as messages from unnest(count_sent.letters) l where l.error is null and not l.duplicate group by 1
+  ), held as (
+    select s.key_id, s.messages, t.messages as more
+    from total t join mesh_data.sent s on s.key_id = t.key_id and s.day = _today order by s.key_id for update of s skip locked
+  ), counted as (
+    update mesh_data.sent s set messages = greatest(h.messages, least(h.messages + h.more, _daily))
+    from held h where s.key_id = h.key_id and s.day = _today
+    returning s.key_id, h.messages as before, h.more
+  )
+  select array_agg(c.key_id) filter (where c.before + c.more > _daily), array_agg(_daily - c.before) filter (where c.before + c.more > _daily),
+    coalesce(sum(c.more), 0)
+  into _over, _left, _counted from counted c;
+
+  if _counted < (select count(*) from unnest(count_sent.letters) l where l.error is null and not l.duplicate) then
+    -- Keys that are new today.
+    with begun as (
       insert into mesh_data.sent (key_id, day, messages)
-      select t.key_id, _today, least(t.messages, _daily) from totals t where not t.begun
-      order by t.key_id on conflict do nothing
+      select (l.me).key_id, _today, least(count(*), _daily) from unnest(count_sent.letters) l
+      where l.error is null and not l.duplicate and not exists (select from mesh_data.sent s where s.key_id = (l.me).key_id and s.day = _today)
+      group by 1 order by 1 on conflict do nothing
+      returning key_id
     )
-    select l.i, mesh_lib.error_object('ME429', format('this key has sent its %s messages of today', _daily), '',
-      json_build_object('retry_after', ceil(extract(epoch from (_today + 1)::timestamp at time zone 'UTC' - mesh_lib.now())))::text, '')
-    from letter l join totals t on t.key_id = l.key_id left join held h on h.key_id = l.key_id
-    where (h.key_id is not null or not t.begun) and l.nth > _daily - coalesce(h.messages, 0);
+    select _over || coalesce(array_agg(b.key_id), '{}'), _left || coalesce(array_agg(_daily::bigint), '{}') into _over, _left from begun b;
+  end if;
+  if cardinality(_over) > 0 then
+    return query
+      select n.i, mesh_lib.error_object('ME429', format('this key has sent its %s messages of today', _daily), '',
+        json_build_object('retry_after', ceil(extract(epoch from (_today + 1)::timestamp at time zone 'UTC' - mesh_lib.now())))::text, '')
+      from (
+        select l.ordinality::integer as i, (l.me).key_id, row_number() over (partition by (l.me).key_id order by l.ordinality) as nth
+        from unnest(count_sent.letters) with ordinality l where l.error is null and not l.duplicate
+      ) n
+      join unnest(_over, _left) o (key_id, messages_left) on o.key_id = n.key_id
+      where n.nth > o.messages_left;
+  end if;
 end
 $$;

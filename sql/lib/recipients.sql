@@ -2,11 +2,20 @@
 
 -- The addresses in a JSON text with commas between them, or a JSON array.
 create function mesh_lib.addresses("to" jsonb) returns text[]
-language sql immutable return case
-    when jsonb_typeof("to") = 'array' then array(select lower(btrim(t)) from jsonb_array_elements_text("to") t)
-    when position(',' in "to" #>> '{}') > 0 then array(select lower(btrim(t)) from unnest(string_to_array("to" #>> '{}', ',')) t)
-    when "to" is not null then array[lower(btrim("to" #>> '{}'))]
-  end;
+language plpgsql immutable set search_path = '' as $$
+declare
+  _text constant text := addresses."to" #>> '{}';
+begin
+  if jsonb_typeof(addresses."to") = 'array' then
+    return array(select lower(btrim(t)) from jsonb_array_elements_text(addresses."to") t);
+  elsif position(',' in _text) > 0 then
+    return array(select lower(btrim(t)) from unnest(string_to_array(_text, ',')) t);
+  elsif _text is not null then
+    return array[lower(btrim(_text))];
+  end if;
+  return null;
+end
+$$;
 
 -- Whether an address can only mean one agent: a name or a key.
 create function mesh_lib.is_one(address text) returns boolean

@@ -60,7 +60,8 @@ begin
     select u.ordinal::integer, c.me, c.error, case when c.error is null then coalesce(nullif(u.arguments, ''), '{}')::jsonb else '{}' end
     from unnest(requests.tokens, requests.meshes, requests.sessions, requests.arguments) with ordinality u (token, mesh, session, arguments, ordinal)
     join mesh_lib.identify_all(requests.function, requests.tokens, requests.meshes, requests.sessions) c
-      on c.token is not distinct from u.token and c.mesh is not distinct from u.mesh and c.session is not distinct from u.session;
+      -- Arrays are equal where both have null.
+      on array[c.token, c.mesh, c.session] = array[u.token, u.mesh, u.session];
 end
 $$;
 alter function mesh_lib.requests(text, text[], text[], text[], text[]) owner to mesh_definer;

@@ -73,11 +73,13 @@ end
 $$;
 
 -- Store letters with a delivery for each recipient. Returns the letters, with the message each one is: of a repeated
--- one the message it repeats, of a refused one the error. A definer: it writes and counts the inboxes of others.
-create function mesh_lib.deliver(inout letters mesh_lib.letter[])
+-- one the message it repeats, of a refused one the error; and what is stored of them now. A definer: it writes and counts
+-- the inboxes of others.
+create function mesh_lib.deliver(inout letters mesh_lib.letter[], out messages mesh_data.message[], out deliveries mesh_data.delivery[])
 language plpgsql volatile security definer set search_path = '' as $$
 declare
   _refusal record;
+  _repeated uuid;
   _sqlstate text; _message text; _hint text; _detail text; _constraint text;
 begin
   if exists (select from unnest(letters) l where l.key is not null) then
@@ -107,22 +109,36 @@ begin
     letters := mesh_lib.take_floors(letters);
   end if;
 
-  insert into mesh_data.message (message_id, mesh_id, sender_agent_id, address, body, data, reply_to, priority, room_id, position, mentions, expires_at, sent_at)
-  select l.message_id, (l.me).mesh_id, (l.me).agent_id, array_to_string(l.addresses, ','), l.body, l.data, l.reply_to, l.priority, l.room_id,
-    case when l.room_id is not null then nextval('mesh_data.message_position') end, l.mentions, l.expires_at, mesh_lib.now()
-  from unnest(letters) l where l.error is null and not l.duplicate;
+  with stored as (
+    insert into mesh_data.message as m (message_id, mesh_id, sender_agent_id, address, body, data, reply_to, priority, room_id, position, mentions, expires_at, sent_at)
+    select l.message_id, (l.me).mesh_id, (l.me).agent_id, array_to_string(l.addresses, ','), l.body, l.data, l.reply_to, l.priority, l.room_id,
+      case when l.room_id is not null then nextval('mesh_data.message_position') end, l.mentions, l.expires_at, mesh_lib.now()
+    from unnest(letters) l where l.error is null and not l.duplicate
+    returning m
+  )
+  select array_agg(s.m) into deliver.messages from stored s;
 
-  insert into mesh_data.delivery (message_id, mesh_id, agent_id, sender_agent_id, priority, expires_at, position)
-  select d.message_id, d.mesh_id, d.agent_id, d.sender_id, d.priority, d.expires_at, nextval('mesh_data.message_position')
-  from (
-    select l.message_id, (l.me).mesh_id, u.agent_id, (l.me).agent_id as sender_id, l.expires_at,
-      -- Who is mentioned hears it now.
-      case when l.mentions is not null and (select a.name from mesh_data.agent a where a.agent_id = u.agent_id) = any (l.mentions) then 0 else l.priority end as priority
-    from unnest(letters) l, unnest(l.agents) u (agent_id)
-    where l.error is null and not l.duplicate and not exists (
-      select from mesh_data.block b where b.agent_id = u.agent_id and b.blocked_agent_id = (l.me).agent_id)
-    order by l.ordinal, u.agent_id
-  ) d;
+  with stored as (
+    insert into mesh_data.delivery as d (message_id, mesh_id, agent_id, sender_agent_id, priority, expires_at, position)
+    select n.message_id, n.mesh_id, n.agent_id, n.sender_id, n.priority, n.expires_at, nextval('mesh_data.message_position')
+    from (
+      select l.message_id, (l.me).mesh_id, u.agent_id, (l.me).agent_id as sender_id, l.expires_at,
+        -- Who is mentioned hears it now.
+        case when l.mentions is not null and (select a.name from mesh_data.agent a where a.agent_id = u.agent_id) = any (l.mentions) then 0 else l.priority end as priority
+      from unnest(letters) l, unnest(l.agents) u (agent_id)
+      where l.error is null and not l.duplicate and not exists (
+        select from mesh_data.block b where b.agent_id = u.agent_id and b.blocked_agent_id = (l.me).agent_id)
+      order by l.ordinal, u.agent_id
+    ) n
+    returning d
+  )
+  select array_agg(s.d) into deliver.deliveries from stored s;
+
+  -- Of a repeated letter, what is there of the message it repeats.
+  for _repeated in select l.message_id from unnest(letters) l where l.error is null group by 1 having bool_and(l.duplicate) loop
+    messages := messages || array(select m from mesh_data.message m where m.message_id = _repeated);
+    deliveries := deliveries || array(select d from mesh_data.delivery d where d.message_id = _repeated);
+  end loop;
 
   -- What repeats a refused letter of this very batch is refused, too. The key of a refused letter is free again.
   if exists (select from unnest(letters) l where l.error is not null and l.key is not null) then
@@ -186,21 +202,31 @@ create function mesh_lib.post(letters mesh_lib.letter[], relay_id uuid)
 returns table (ordinal integer, status integer, answer json, caller jsonb, effects jsonb)
 language plpgsql volatile set search_path = '' as $$
 declare
+  _delivered record;
   _outcomes mesh_lib.outcome[];
 begin
-  post.letters := mesh_lib.deliver(post.letters);
-  _outcomes := array(select o from mesh_lib.outcomes(array(select l.message_id from unnest(post.letters) l where l.error is null), post.relay_id) o);
+  _delivered := mesh_lib.deliver(post.letters);
+  _outcomes := array(select o from mesh_lib.outcomes(_delivered.messages, _delivered.deliveries, post.relay_id) o);
   if exists (select from unnest(_outcomes) o where o.elsewhere) then
     perform mesh_lib.ping();
   end if;
+  return query select * from mesh_lib.answers(_delivered.letters, _delivered.messages, _outcomes);
+end
+$$;
+
+-- What is answered to each letter. Without nested loops: a batch is joined with itself, and its size is no news to us.
+create function mesh_lib.answers(letters mesh_lib.letter[], messages mesh_data.message[], outcomes mesh_lib.outcome[])
+returns table (ordinal integer, status integer, answer json, caller jsonb, effects jsonb)
+language plpgsql stable set search_path = '' set enable_nestloop = off set jit = off as $$
+begin
   return query
     select l.ordinal, case when l.error is null then 200 else mesh_lib.status_of(l.error ->> 'code') end,
       coalesce(l.error, json_build_object('message_id', l.message_id, 'duplicate', l.duplicate, 'recipients', coalesce(o.recipients, '[]'))),
       mesh_lib.caller(l.me),
-      case when o.sessions is not null then jsonb_build_object('push', jsonb_build_object('sessions', o.sessions, 'after', o.after,
-        'frame', (select mesh_lib.frame(m) from mesh_data.message m where m.message_id = l.message_id))) end
-    from unnest(post.letters) l
-    left join unnest(_outcomes) o on o.message_id = l.message_id;
+      case when o.sessions is not null then jsonb_build_object('push', jsonb_build_object('sessions', o.sessions, 'after', o.after, 'frame', mesh_lib.frame(m))) end
+    from unnest(answers.letters) l
+    left join unnest(answers.outcomes) o on o.message_id = l.message_id
+    left join unnest(answers.messages) m on m.message_id = o.message_id;
 end
 $$;
 
@@ -243,40 +269,43 @@ $$;
 alter function mesh_lib.send_one(mesh_lib.letter) owner to mesh_definer;
 grant execute on function mesh_lib.send_one(mesh_lib.letter) to mesh_agent;
 
-create function mesh_lib.outcomes(message_ids uuid[], relay_id uuid) returns setof mesh_lib.outcome
-language plpgsql volatile set search_path = '' as $$
+-- Without sorting, the mail before a letter is found at the end of an index, however much is queued. What is switched off
+-- counts as dear, and what is dear would be compiled.
+create function mesh_lib.outcomes(messages mesh_data.message[], deliveries mesh_data.delivery[], relay_id uuid) returns setof mesh_lib.outcome
+language plpgsql volatile set search_path = '' set enable_sort = off set enable_seqscan = off set jit = off as $$
 begin
   return query
-    with sent as materialized (
-      select d.message_id, d.mesh_id, d.agent_id, d.state, d.priority, d.position
-      from mesh_data.delivery d where d.message_id = any (outcomes.message_ids)
-    ), heard as materialized (
+    with heard as materialized (
       select r.agent_id, a.name, s.session_id, p.relay_id, c.presence, t.status,
         case when a.agent_id is null then 'nobody of this role is online' else mesh_lib.why_silent(a.kind, a.identity_key is not null, s.session_id,
           coalesce(p.confirmed_at, s.opened_at), c.presence, t.status) end as why
-      from (select distinct d.agent_id from sent d) r
+      from (select distinct d.agent_id from unnest(outcomes.deliveries) d) r
       left join mesh_data.agent a on a.agent_id = r.agent_id
       left join mesh_data.activity v on v.agent_id = r.agent_id
-      left join mesh_data.session s on s.agent_id = r.agent_id and s.ended_at is null
+      left join lateral (select s.* from mesh_data.session s where s.agent_id = r.agent_id and s.ended_at is null offset 0) s on true
       left join mesh_data.presence p on p.session_id = s.session_id
       cross join lateral (select mesh_lib.presence(p.connected, p.confirmed_at) as presence offset 0) c
       cross join lateral (select mesh_lib.status(v, p.waiting_until, c.presence) as status offset 0) t
     )
     select d.message_id,
-      json_agg(json_build_object('agent', n.name, 'state', case when d.state = 'queued' and x.shown then 'pushed' else d.state end,
-        'waits_for', case when d.state in ('queued', 'delivered') then h.why end) order by n.name),
+      json_agg(json_build_object('agent', coalesce(h.name, (
+          select mesh_lib.pool_address(m.mesh_id, m.address, d.agent_id) from unnest(outcomes.messages) m where m.message_id = d.message_id)),
+        'state', case when d.state = 'queued' and y.shown then 'pushed' else d.state end,
+        'waits_for', case when d.state in ('queued', 'delivered') then h.why end) order by h.name),
       jsonb_agg(h.session_id) filter (where x.here),
-      jsonb_agg((
+      -- Most of what is before a letter is in the same batch.
+      jsonb_agg(coalesce(d.previous, (
         select e.message_id from mesh_data.delivery e
         where e.agent_id = d.agent_id and e.state in ('queued', 'delivered') and e.state = 'queued' and e.priority = d.priority and e.position < d.position
-        order by e.position desc limit 1)) filter (where x.here),
+        order by e.position desc limit 1))) filter (where x.here),
       bool_or(h.session_id is not null and h.presence <> 'offline' and h.relay_id is distinct from outcomes.relay_id)
-    from sent d
+    from (
+      select d.*, lag(case when d.state = 'queued' then d.message_id end) over (partition by d.agent_id, d.priority order by d.position) as previous
+      from unnest(outcomes.deliveries) d
+    ) d
     join heard h on h.agent_id = d.agent_id
-    cross join lateral (select coalesce(h.name, (
-      select mesh_lib.pool_address(m.mesh_id, m.address, d.agent_id) from mesh_data.message m where m.message_id = d.message_id)) as name) n
     cross join lateral (select h.presence = 'online' and mesh_lib.is_pushed(d.priority, h.status) as shown offset 0) y
-    cross join lateral (select y.shown, y.shown and d.state = 'queued' and h.relay_id = outcomes.relay_id as here) x
+    cross join lateral (select y.shown and d.state = 'queued' and h.relay_id = outcomes.relay_id as here) x
     group by d.message_id;
 end
 $$;
