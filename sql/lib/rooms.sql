@@ -192,7 +192,7 @@ language sql stable set search_path = '' as $$
 $$;
 
 -- Whose turn it is in a room; null when anybody may speak (in a reactive room: anybody but who spoke last). In a round the
--- turn of who is gone passes on; in a moderated room it falls back to the moderator.
+-- turn of who is gone passes on; in a moderated room it falls back to the moderator, and to everybody once that one was removed.
 create function mesh_lib.floor_of(room mesh_data.room) returns uuid
 language plpgsql stable set search_path = '' as $$
 declare
@@ -205,7 +205,8 @@ begin
     _holder := null;
   end if;
   return case (floor_of.room).mode
-    when 'moderated' then coalesce(_holder, (floor_of.room).moderator_agent_id)
+    when 'moderated' then coalesce(_holder,
+      (select a.agent_id from mesh_data.agent a where a.agent_id = (floor_of.room).moderator_agent_id and a.removed_at is null))
     when 'round-robin' then case
       when (floor_of.room).floor_agent_id is null then null
       when (mesh_lib.peer_status(_holder)).status <> 'offline' then _holder

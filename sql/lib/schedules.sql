@@ -21,8 +21,8 @@ end
 $$;
 
 -- Send what is due of one schedule, and set its next time: after now, so what was missed is sent once. What it sends may be
--- refused: that ends it when it was its only time.
-create function mesh_lib.send_scheduled(schedule mesh_data.schedule) returns void
+-- refused: that ends it when it was its only time. False: somebody holds what it needs, and it is put behind the others.
+create function mesh_lib.send_scheduled(schedule mesh_data.schedule) returns boolean
 language plpgsql volatile set search_path = '' as $$
 declare
   _next_at timestamptz;
@@ -36,6 +36,8 @@ begin
       key => format('schedule %s %s', schedule.schedule_id, extract(epoch from schedule.next_at)))], null) p;
     if _posted.status = 200 then
       _message_id := (_posted.answer ->> 'message_id')::uuid;
+    elsif _posted.status = 503 then
+      perform mesh_lib.fail(503, _posted.answer ->> 'message', '');
     else
       _error := _posted.answer;
     end if;
@@ -46,7 +48,8 @@ begin
     get stacked diagnostics _sqlstate = returned_sqlstate, _message = message_text, _hint = pg_exception_hint,
       _detail = pg_exception_detail, _constraint = constraint_name;
     if mesh_lib.status_of(_sqlstate) = 503 then
-      return;
+      update mesh_data.schedule s set next_at = mesh_lib.now() + interval '3 seconds' where s.schedule_id = send_scheduled.schedule.schedule_id;
+      return false;
     end if;
     _message_id := null;
     _error := mesh_lib.error_object(_sqlstate, _message, _hint, _detail, _constraint);
@@ -55,18 +58,20 @@ begin
   set next_at = _next_at, last_at = mesh_lib.now(), last_message_id = coalesce(_message_id, s.last_message_id), last_error = _error,
     sent = s.sent + case when _message_id is not null then 1 else 0 end
   where s.schedule_id = send_scheduled.schedule.schedule_id;
+  return true;
 end
 $$;
 
+-- Waits half a second for a lock at most, and once: what is held keeps nothing else from being sent.
 create function mesh_lib.tick() returns double precision
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = '' set lock_timeout = '500ms' as $$
 declare
   _due mesh_data.schedule;
 begin
   for _due in
     select s.* from mesh_data.schedule s where s.next_at <= mesh_lib.now() order by s.next_at limit 100 for update skip locked
   loop
-    perform mesh_lib.send_scheduled(_due);
+    exit when not mesh_lib.send_scheduled(_due);
   end loop;
   delete from mesh_data.schedule s where s.next_at is null and s.last_at < mesh_lib.now() - interval '30 days';
   perform mesh_lib.expire();

@@ -34,6 +34,21 @@ for s in a b c; do heard $s >/dev/null; tell $s "$tick"; heard $s >/dev/null; do
 is "$(sent)" "200 of 10" "three that tick again and again: 200 messages"
 is "$(cat "$dir"/[abc].out | grep -ci 'error')" 0 "without an error"
 
+# What somebody holds is sent later, and keeps nothing else from being sent.
+clear
+run_sql -o /dev/null -c "select t.does('one', 'create_room', '{\"name\": \"held\", \"members\": [\"two\"], \"mode\": \"moderated\"}')" \
+  -c "select t.does('one', 'schedule_message', jsonb_build_object('to', '#held', 'message', 'held' || n, 'in', '0')) from generate_series(1, 3) n" \
+  -c "select t.does('racer', 'edit_agent', '{\"agent\": \"two\", \"role\": \"helper\"}')" -c "select t.does('one', 'schedule_message', '{\"to\": \"role:helper\", \"message\": \"queued\", \"in\": \"0\"}')"
+schedule 1 >/dev/null
+tell a "begin; select count(*) from (select from mesh_data.room where name = 'held' for update) r, (select pg_advisory_xact_lock(mesh_lib.pool_lock(mesh_lib.pool_id(m.mesh_id, 'role:helper'))) from mesh_data.mesh m where m.name = 'race') p"; heard a >/dev/null
+for n in 1 2 3 4; do tell b "$tick"; heard b >/dev/null; done
+tell b "$tick"; is "$(heard b)" t "ticks find a room and a pool held by another transaction"
+is "$(sent)" "1 of 1" "what needs it not is sent"
+tell a rollback; heard a
+run_sql -o /dev/null -c 'update mesh_data.schedule set next_at = now() where next_at is not null'
+tell b "$tick"; heard b >/dev/null
+is "$(sent)" "5 of 5" "the rest comes later"
+
 # A tick and a cancel
 cancel() { status one cancel_scheduled "jsonb_build_object('schedule_id', '$1')"; }
 clear

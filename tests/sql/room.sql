@@ -252,6 +252,12 @@ select is(t.does('painter', 'edit_room', '{"room": "panel", "mode": "free"}') ->
 select is(t.say('commander', '#panel', 'p7') || t.say('commander', '#panel', 'p8'), '200200', 'and in a free room anybody speaks');
 select is(t.does('backend', 'edit_room', '{"room": "panel", "mode": "Reactive"}') ->> 'mode', 'reactive', 'a mode can change again');
 select is(t.say('commander', '#panel', 'p9'), '200', 'and turns begin anew');
+select t.does('commander', 'create_agent', '{"name": "chair"}');
+select t.does('backend', 'create_room', '{"name": "panel3", "members": ["commander"], "mode": "moderated"}'), t.does('commander', 'invite_to_room', '{"room": "panel3", "agents": ["chair"]}');
+select t.does('backend', 'edit_room', '{"room": "panel3", "moderator": "chair"}');
+select is(t.say('commander', '#panel3', 'x'), '409 chair', 'whom nobody gave the floor waits for the moderator');
+select t.does('commander', 'remove_agent', '{"agent": "chair"}');
+select is(t.say('commander', '#panel3', 'x'), '200', 'but not for one who was removed');
 select is(t.does('commander', 'create_room', '{"name": "panel2", "members": ["backend"], "mode": "moderated", "moderator": "painter"}') -> 'members', '["commander", "painter", "backend"]', 'a moderator who is named is a member');
 
 -- Closed
