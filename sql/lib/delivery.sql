@@ -28,9 +28,10 @@ end
 $$;
 
 -- Claim up to at_most of the caller's open messages, oldest first, whoever held them before: an agent has one window.
--- Only those from one agent, in one thread or `among` these, where these are not null.
+-- Only those from one agent, in one thread or `among` these, where these are not null. Planned as mesh_lib.mail is.
 create function mesh_lib.claim(at_most integer, claim_id uuid, from_agent_id uuid default null, thread uuid default null, among uuid[] default null) returns json
-language plpgsql volatile set search_path = '' as $$
+language plpgsql volatile
+  set search_path = '' set enable_sort = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
 #variable_conflict use_column
 declare
   _claimed json;

@@ -10,39 +10,52 @@ $$;
 alter function mesh_lib.session_of(uuid, text) owner to mesh_definer;
 
 -- One message as its recipients see it.
+-- In PL/pgSQL, which keeps its plan: SQL would make one for each statement it is used in.
 create function mesh_lib.frame(message mesh_data.message) returns json
-language sql stable return (
-  select json_build_object('message_id', (frame.message).message_id, 'from', a.name, 'from_kind', a.kind, 'to', (frame.message).address,
-    'priority', (array['now', 'next', 'low'])[(frame.message).priority + 1], 'message', (frame.message).body, 'mentions', (frame.message).mentions,
-    'data', (frame.message).data, 'reply_to', (frame.message).reply_to, 'sent_at', (frame.message).sent_at)
-  from mesh_data.agent a where a.agent_id = (frame.message).sender_agent_id);
+language plpgsql stable set search_path = '' as $$
+begin
+  return (
+    select json_build_object('message_id', frame.message.message_id, 'from', a.name, 'from_kind', a.kind, 'to', frame.message.address,
+      'priority', (array['now', 'next', 'low'])[frame.message.priority + 1], 'message', frame.message.body, 'mentions', frame.message.mentions,
+      'data', frame.message.data, 'reply_to', frame.message.reply_to, 'sent_at', frame.message.sent_at)
+    from mesh_data.agent a where a.agent_id = frame.message.sender_agent_id);
+end
+$$;
 
+-- Neither sorting nor hashing: the front of each queue is read, however long it is.
 create function mesh_lib.mail(session_ids uuid[], push_secrets text[], at_most integer)
 returns table (session_id uuid, ended text, frame json)
-language sql volatile security definer set search_path = '' as $$
-  select u.session_id, coalesce(s.ended_why, case when s.session_id is null then 'this session is not known here' end), q.frame
-  from unnest(mail.session_ids, mail.push_secrets) u (session_id, push_secret)
-  left join mesh_data.session s on s.session_id = u.session_id and s.push_verifier = sha256(convert_to(u.push_secret, 'UTF8'))
-  left join mesh_data.activity v on v.agent_id = s.agent_id
-  left join mesh_data.presence p on p.session_id = s.session_id
-  left join lateral (
-    select d.priority, d.position, mesh_lib.frame(m) as frame
-    from (
-      select d.* from mesh_data.delivery d
-      where d.agent_id = s.agent_id and d.state in ('queued', 'delivered') and d.state = 'queued' and d.claim_id is null
-        and mesh_lib.is_due(d.due_at, d.expires_at)
-        and mesh_lib.is_pushed(d.priority, mesh_lib.status(v, p.waiting_until, 'online'))
-      order by d.priority, d.position limit mail.at_most
-    ) d
-    join mesh_data.message m on m.message_id = d.message_id
-  ) q on s.ended_at is null
-  where s.session_id is null or s.ended_at is not null or q.frame is not null
-  order by q.priority, q.position
+language plpgsql volatile security definer
+  set search_path = '' set enable_sort = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
+#variable_conflict use_column
+begin
+  return query
+    select u.session_id, coalesce(s.ended_why, case when s.session_id is null then 'this session is not known here' end), q.frame
+    from unnest(mail.session_ids, mail.push_secrets) u (session_id, push_secret)
+    left join mesh_data.session s on s.session_id = u.session_id and s.push_verifier = sha256(convert_to(u.push_secret, 'UTF8'))
+    left join mesh_data.activity v on v.agent_id = s.agent_id
+    left join mesh_data.presence p on p.session_id = s.session_id
+    left join lateral (
+      select d.priority, d.position, mesh_lib.frame(m) as frame
+      from (
+        select d.* from mesh_data.delivery d
+        where d.agent_id = s.agent_id and d.state in ('queued', 'delivered') and d.state = 'queued' and d.claim_id is null
+          and mesh_lib.is_due(d.due_at, d.expires_at)
+          and mesh_lib.is_pushed(d.priority, mesh_lib.status(v, p.waiting_until, 'online'))
+        order by d.priority, d.position limit mail.at_most
+      ) d
+      join mesh_data.message m on m.message_id = d.message_id
+    ) q on s.ended_at is null
+    where s.session_id is null or s.ended_at is not null or q.frame is not null
+    order by q.priority, q.position;
+end
 $$;
 comment on function mesh_lib.mail is 'Queued mail of these sessions, oldest first, at most at_most for each; or why a session is over. Consumes nothing.';
 
 create function mesh_lib.receipt(session_ids uuid[], push_secrets text[], message_ids uuid[]) returns void
-language sql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer
+  set search_path = '' set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
+begin
   with proved as (
     select s.agent_id, u.message_id
     from unnest(receipt.session_ids, receipt.push_secrets, receipt.message_ids) u (session_id, push_secret, message_id)
@@ -53,7 +66,8 @@ language sql volatile security definer set search_path = '' as $$
     where d.state = 'queued' and coalesce(d.due_at <= mesh_lib.now(), true) order by d.message_id, d.agent_id for update of d
   )
   update mesh_data.delivery d set state = 'delivered', delivered_at = mesh_lib.now()
-  from locked l where d.message_id = l.message_id and d.agent_id = l.agent_id
+  from locked l where d.message_id = l.message_id and d.agent_id = l.agent_id;
+end
 $$;
 comment on function mesh_lib.receipt is 'The clients of these sessions have these messages in hand: delivered, not yet acknowledged.';
 
