@@ -73,9 +73,9 @@ end
 $$;
 
 -- Store letters with a delivery for each recipient. Returns the letters, with the message each one is: of a repeated
--- one the message it repeats, of a refused one the error; and what is stored of them now. A definer: it writes and counts
--- the inboxes of others.
-create function mesh_lib.deliver(inout letters mesh_lib.letter[], out messages mesh_data.message[], out deliveries mesh_data.delivery[])
+-- one the message it repeats, of a refused one the error; what is stored of them now, and which of that was `repeated`. A
+-- definer: it writes and counts the inboxes of others.
+create function mesh_lib.deliver(inout letters mesh_lib.letter[], out messages mesh_data.message[], out deliveries mesh_data.delivery[], out repeated uuid[])
 language plpgsql volatile security definer set search_path = '' as $$
 declare
   _refusal record;
@@ -135,7 +135,8 @@ begin
   select array_agg(s.d) into deliver.deliveries from stored s;
 
   -- Of a repeated letter, what is there of the message it repeats.
-  for _repeated in select l.message_id from unnest(letters) l where l.error is null group by 1 having bool_and(l.duplicate) loop
+  repeated := array(select l.message_id from unnest(letters) l where l.error is null group by 1 having bool_and(l.duplicate));
+  foreach _repeated in array repeated loop
     messages := messages || array(select m from mesh_data.message m where m.message_id = _repeated);
     deliveries := deliveries || array(select d from mesh_data.delivery d where d.message_id = _repeated);
   end loop;
@@ -206,7 +207,7 @@ declare
   _outcomes mesh_lib.outcome[];
 begin
   _delivered := mesh_lib.deliver(post.letters);
-  _outcomes := array(select o from mesh_lib.outcomes(_delivered.messages, _delivered.deliveries, post.relay_id) o);
+  _outcomes := array(select o from mesh_lib.outcomes(_delivered.messages, _delivered.deliveries, _delivered.repeated, post.relay_id) o);
   if exists (select from unnest(_outcomes) o where o.elsewhere) then
     perform mesh_lib.ping();
   end if;
@@ -271,7 +272,7 @@ grant execute on function mesh_lib.send_one(mesh_lib.letter) to mesh_agent;
 
 -- Without sorting, the mail before a letter is found at the end of an index, however much is queued. What is switched off
 -- counts as dear, and what is dear would be compiled.
-create function mesh_lib.outcomes(messages mesh_data.message[], deliveries mesh_data.delivery[], relay_id uuid) returns setof mesh_lib.outcome
+create function mesh_lib.outcomes(messages mesh_data.message[], deliveries mesh_data.delivery[], repeated uuid[], relay_id uuid) returns setof mesh_lib.outcome
 language plpgsql volatile set search_path = '' set enable_sort = off set enable_seqscan = off set jit = off as $$
 begin
   return query
@@ -293,15 +294,17 @@ begin
         'state', case when d.state = 'queued' and y.shown then 'pushed' else d.state end,
         'waits_for', case when d.state in ('queued', 'delivered') then h.why end) order by h.name),
       jsonb_agg(h.session_id) filter (where x.here),
-      -- Most of what is before a letter is in the same batch.
+      -- Most of what is before a letter is in the same batch; not before or after a repeated one, which is older.
       jsonb_agg(coalesce(d.previous, (
         select e.message_id from mesh_data.delivery e
         where e.agent_id = d.agent_id and e.state in ('queued', 'delivered') and e.state = 'queued' and e.priority = d.priority and e.position < d.position
         order by e.position desc limit 1))) filter (where x.here),
       bool_or(h.session_id is not null and h.presence <> 'offline' and h.relay_id is distinct from outcomes.relay_id)
     from (
-      select d.*, lag(case when d.state = 'queued' then d.message_id end) over (partition by d.agent_id, d.priority order by d.position) as previous
-      from unnest(outcomes.deliveries) d
+      select n.*, lag(n.message_id) over (partition by n.agent_id, n.priority order by n.position) as previous
+      from unnest(outcomes.deliveries) n where n.message_id <> all (outcomes.repeated)
+      union all
+      select r.*, null from unnest(outcomes.deliveries) r where r.message_id = any (outcomes.repeated)
     ) d
     join heard h on h.agent_id = d.agent_id
     cross join lateral (select h.presence = 'online' and mesh_lib.is_pushed(d.priority, h.status) as shown offset 0) y

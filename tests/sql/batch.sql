@@ -92,6 +92,12 @@ select is(:'pushed'::jsonb #>> '{0,effects,push,sessions,0}', :'window', 'the wi
 select is(:'pushed'::jsonb #>> '{0,effects,push,frame,message}', 't', 'with what to show it');
 select is(:'pushed'::jsonb #>> '{0,effects,push,after,0}', (select m.message_id::text from mesh_data.message m where m.body = 's'), 'after the mail it was owed before');
 select is(t.texts(t.mail('commander')), 's t', 'and none of it is taken');
+-- A repeated message is not what was before a new one: another may have come between.
+select t.send('designer', 'commander', 'u', '{"key": "u"}'), t.send('designer', 'commander', 'v');
+select t.batch('00000000-0000-4000-8000-000000000001', 'designer', 'send_message', '{"to": "commander", "message": "u", "key": "u"}',
+  'designer', 'send_message', '{"to": "commander", "message": "w"}', 'designer', 'send_message', '{"to": "commander", "message": "x"}') as pushed \gset
+select is((select string_agg(m.body, ' ' order by a.ordinality) from jsonb_array_elements(:'pushed') with ordinality a
+  left join mesh_data.message m on m.message_id::text = a.value #>> '{effects,push,after,0}'), 't v w', 'of a batch with a repeated message, each after what was before it');
 
 select * from finish();
 rollback;
