@@ -145,6 +145,10 @@ alter table mesh_data.agent
   add column about text constraint agent_about_is_short check (length(about) between 1 and 2000),
   add column capabilities text[] not null default '{}' constraint agent_capabilities_are_few check (cardinality(capabilities) <= 50);
 
+-- When an agent that works was last heard of: it is idle when that is long ago.
+alter table mesh_data.activity
+  add column heard_at timestamptz not null default now();
+
 -- What is said in a room has a position there: clocks do not tell who spoke first.
 alter table mesh_data.message
   add column room_id uuid,

@@ -13,7 +13,7 @@ create policy presence_update on mesh_data.presence for update to mesh_agent
   using (session_id = (select (mesh_lib.me()).session_id)) with check (session_id = (select (mesh_lib.me()).session_id));
 
 grant select on mesh_data.activity to mesh_agent;
-grant insert (agent_id, mesh_id), update (status, summary, status_at) on mesh_data.activity to mesh_agent;
+grant insert (agent_id, mesh_id), update (status, summary, status_at, heard_at) on mesh_data.activity to mesh_agent;
 create policy activity_select on mesh_data.activity for select to mesh_agent
   using (mesh_id = any ((select mesh_lib.my_meshes())::uuid[]));
 create policy activity_insert on mesh_data.activity for insert to mesh_agent
@@ -137,7 +137,7 @@ grant execute on function mesh.set_status(text) to mesh_agent;
 create function mesh.set_summary(inout summary text, out agent text)
 language plpgsql volatile set search_path = '' as $$
 begin
-  update mesh_data.activity v set summary = mesh_lib.checked_text(set_summary.summary, 'the summary', 500)
+  update mesh_data.activity v set summary = mesh_lib.checked_text(set_summary.summary, 'the summary', 500), heard_at = mesh_lib.now()
   where v.agent_id = mesh_lib.my_agent() returning v.summary into set_summary.summary;
   select a.name into set_summary.agent from mesh_data.agent a where a.agent_id = mesh_lib.my_agent();
 end

@@ -18,6 +18,9 @@ create function mesh_lib.settle(seen uuid) returns void
 language plpgsql volatile set search_path = '' as $$
 begin
   perform mesh_lib.lock_inbox();
+  -- Who works and looks after its mail is still at it.
+  update mesh_data.activity v set heard_at = mesh_lib.now()
+  where v.agent_id = (select mesh_lib.my_agent()) and v.status = 'working' and v.heard_at < mesh_lib.now() - interval '1 minute';
   update mesh_data.delivery d
   set state = case when settle.seen is null or d.claim_id = settle.seen then 'acknowledged' else d.state end,
     settled_at = case when settle.seen is null or d.claim_id = settle.seen then mesh_lib.now() end,

@@ -15,7 +15,7 @@ language sql stable return case
     when status.presence = 'offline' then 'offline'
     when (status.activity).status = 'dnd' then 'dnd'
     when status.waiting_until > mesh_lib.now() then 'waiting'
-    when (status.activity).status = 'working' and (status.activity).status_at > mesh_lib.now() - interval '10 minutes' then 'working'
+    when (status.activity).status = 'working' and greatest((status.activity).status_at, (status.activity).heard_at) > mesh_lib.now() - interval '10 minutes' then 'working'
     else 'idle'
   end;
 
