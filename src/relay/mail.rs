@@ -24,15 +24,18 @@ struct Id {
 /// The first and the longest pause between looks for what was not committed yet at a ping.
 const SOON: Duration = Duration::from_millis(1);
 const LATER: Duration = Duration::from_millis(50);
+/// How long after a ping. No call of a relay takes longer; what somebody else keeps open longer is left to the poll.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Looks after every `relay.sweep` and every 500 ms. One ping may stand for many commits, some of them still to come: after
-/// it there is another look until the transactions that were open then have ended.
+/// it there is another look until the transactions that were open then have ended, for 10 s.
 pub async fn run(relay: Arc<Relay>) {
     let mut poll = interval(POLL);
     poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut pings = relay.pings.subscribe();
     // The transactions to wait for are those before this one.
     let mut until = None;
+    let mut pinged_at = Instant::now();
     let mut pause = SOON;
     loop {
         tokio::select! {
@@ -44,13 +47,17 @@ pub async fn run(relay: Arc<Relay>) {
         let pinged = pings.has_changed().unwrap_or(false);
         if pinged {
             pings.mark_unchanged();
+            pinged_at = start;
             pause = SOON;
         }
         if pinged || until.is_some() {
             // Before the look, so that it sees what has ended by then.
             match database::query(&relay, HORIZON, &[]).await {
                 Ok(rows) => {
-                    until = rows.first().and_then(|row| open(row, pinged, until));
+                    until = rows
+                        .first()
+                        .and_then(|row| open(row, pinged, until))
+                        .filter(|_| pinged_at.elapsed() < PATIENCE);
                     relay.wakes.send_modify(|wakes| *wakes += 1);
                 }
                 Err(failure) => tracing::debug!("horizon: {failure}"),
