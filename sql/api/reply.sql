@@ -13,7 +13,10 @@ begin
   elsif _answered.room_id is null and _answered.sender_agent_id = mesh_lib.my_agent() then
     perform mesh_lib.fail(400, 'this message is your own: send to its recipients', 'mesh send ' || _answered.address);
   end if;
-  reply."to" := mesh_lib.answer_address(_answered);
+  -- Of an answer that is repeated, where it went: its sender may have another name by now.
+  reply."to" := coalesce(
+    (select m.address from mesh_data.message m where m.message_id = (mesh_lib.sent_as(reply.key)).message_id and m.reply_to = _answered.message_id),
+    mesh_lib.answer_address(_answered));
   if reply."to" is null then
     perform mesh_lib.fail(410, 'its sender was removed from the mesh: nobody would read the answer', 'mesh peers');
   end if;

@@ -117,7 +117,11 @@ select t.open('designer', ' again', '{"takeover": true}');
 select is(t.answer('backend', :'one', 'late') ->> 'to', 'designer', 'an answer reaches the agent in whatever window');
 select is(t.take('designer'), 'yes late', 'where it is read');
 select t.agent('alice', 'proj', 'shortlived'), t.send('shortlived', 'backend', 'bye') as bye \gset
-select t.does('alice', 'remove_agent', '{"agent": "shortlived"}', 'proj');
+select t.answer('backend', :'bye', 'farewell', '{"key": "bye"}') ->> 'message_id' as farewell \gset
+select t.does('alice', 'edit_agent', '{"agent": "shortlived", "name": "shorter"}', 'proj');
+select is(t.answer('backend', :'bye', 'farewell', '{"key": "bye"}') ->> 'message_id', :'farewell', 'a repeated answer is the same one, whatever its sender is called now');
+select t.does('alice', 'remove_agent', '{"agent": "shorter"}', 'proj');
+select is(t.answer('backend', :'bye', 'farewell', '{"key": "bye"}') ->> 'message_id', :'farewell', 'or removed');
 select t.refuses('an answer to an agent that was removed', 410, 'backend', 'reply', jsonb_build_object('message_id', :'bye', 'message', 'x'));
 select t.agent('alice', 'proj', 'shortlived', true, 'another of that name');
 select t.refuses('also when another has its name', 410, 'backend', 'reply', jsonb_build_object('message_id', :'bye', 'message', 'x'));
