@@ -3,16 +3,14 @@
 create function mesh.get_message(inout message_id uuid, out "from" text, out from_kind text, out "to" text, out priority text, out message text,
   out mentions text[], out data jsonb, out reply_to uuid, out sent_at timestamptz, out expires_at timestamptz, out recipients json)
 language plpgsql stable set search_path = '' as $$
+declare
+  _message constant mesh_data.message := mesh_lib.message_to_read(get_message.message_id);
 begin
-  select a.name, a.kind, m.address, (array['now', 'next', 'low'])[m.priority + 1], m.body, m.mentions, m.data, m.reply_to, m.sent_at, m.expires_at
+  select a.name, a.kind, _message.address, (array['now', 'next', 'low'])[_message.priority + 1], _message.body, _message.mentions, _message.data,
+    _message.reply_to, _message.sent_at, _message.expires_at
   into get_message."from", get_message.from_kind, get_message."to", get_message.priority, get_message.message, get_message.mentions,
     get_message.data, get_message.reply_to, get_message.sent_at, get_message.expires_at
-  from mesh_data.message m join mesh_data.agent a on a.agent_id = m.sender_agent_id
-  where m.message_id = get_message.message_id;
-  if not found then
-    perform mesh_lib.fail(404, 'there is no such message, or you are no party to it', 'mesh history');
-  end if;
-  -- To its sender all of them, to a recipient its own: row-level security says so.
+  from mesh_data.agent a where a.agent_id = _message.sender_agent_id;
   get_message.recipients := (select coalesce(json_agg(s), '[]') from mesh.message_status(get_message.message_id) s);
 end
 $$;
@@ -21,7 +19,7 @@ cli: read <message_id>
 alias: message read
 who: agent
 ---
-Show one message whole, sent or received: to its sender with what became of it for each recipient, to a recipient with its own state.
+Show one message whole, sent, received or said in a room you are in: to its sender with what became of it for each recipient, to a recipient with its own state.
 message_id: the id of the message.
 example: mesh read 019a0a6e-5f3b-7c1d-9e2f-3a4b5c6d7e8f$$;
 grant execute on function mesh.get_message(uuid) to mesh_agent;

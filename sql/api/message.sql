@@ -139,12 +139,9 @@ create function mesh.message_status(message_id uuid) returns table (
 )
 language plpgsql stable set search_path = '' as $$
 declare
-  _message mesh_data.message;
+  _message constant mesh_data.message := mesh_lib.message_to_read(message_status.message_id);
 begin
-  select m.* into _message from mesh_data.message m where m.message_id = message_status.message_id;
-  if not found then
-    perform mesh_lib.fail(404, 'there is no such message, or you are no party to it', 'mesh inbox --peek');
-  end if;
+  -- To its sender all recipients, to a recipient itself: row-level security says so.
   return query
     select coalesce(a.name, mesh_lib.pool_address(d.mesh_id, _message.address, d.agent_id)) as agent,
       case when d.state in ('queued', 'delivered') and d.expires_at <= mesh_lib.now() then 'expired'

@@ -7,10 +7,8 @@ declare
   _answered mesh_data.message;
 begin
   perform mesh_lib.settle(reply.seen);
-  select m.* into _answered from mesh_data.message m where m.message_id = reply.message_id and m.mesh_id = (select mesh_lib.my_mesh());
-  if not found then
-    perform mesh_lib.fail(404, 'there is no such message, or you are no party to it', 'mesh inbox --peek');
-  elsif _answered.room_id is null and _answered.sender_agent_id = mesh_lib.my_agent() then
+  _answered := mesh_lib.message_to_read(reply.message_id);
+  if _answered.room_id is null and _answered.sender_agent_id = mesh_lib.my_agent() then
     perform mesh_lib.fail(400, 'this message is your own: send to its recipients', 'mesh send ' || _answered.address);
   end if;
   -- Of an answer that is repeated, where it went: its sender may have another name by now.

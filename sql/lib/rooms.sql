@@ -78,6 +78,26 @@ begin
 end
 $$;
 
+-- A definer: a message the caller may read: sent by it, sent to it, or said in a room it is in, also before it came. ME404.
+create function mesh_lib.message_to_read(message_id uuid) returns mesh_data.message
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  _me constant mesh_lib.identity := mesh_lib.me();
+  _message mesh_data.message;
+begin
+  select m.* into _message from mesh_data.message m
+  where m.message_id = message_to_read.message_id and m.mesh_id = _me.mesh_id and (m.sender_agent_id = _me.agent_id
+    or exists (select from mesh_data.delivery d where d.message_id = m.message_id and d.agent_id = _me.agent_id)
+    or exists (select from mesh_data.room_member r where r.room_id = m.room_id and r.agent_id = _me.agent_id));
+  if not found then
+    perform mesh_lib.fail(404, 'there is no such message, or you are no party to it', 'mesh history');
+  end if;
+  return _message;
+end
+$$;
+alter function mesh_lib.message_to_read(uuid) owner to mesh_definer;
+grant execute on function mesh_lib.message_to_read(uuid) to mesh_agent;
+
 -- Whom #name means: all in the room, if the sender is one of them.
 create function mesh_lib.room_recipients(me mesh_lib.identity, address text) returns uuid[]
 language plpgsql stable set search_path = '' as $$

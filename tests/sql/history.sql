@@ -54,6 +54,11 @@ select t.send('backend', '#plans', 'in the room ' || n) from generate_series(1, 
 select is(t.listed('designer', '{"room": "#plans"}'), 'alone in the room 1 in the room 2 in the room 3', 'a member of a room sees all that was said in it, also before it came');
 select is(t.listed('designer', '{"room": "Plans", "query": "ROOM 2", "with": "backend"}'), 'in the room 2', 'and searches it');
 select is(t.listed('designer', '{"room": "plans", "limit": 2}'), 'in the room 2 in the room 3', 'the newest of it');
+select jsonb_build_object('message_id', m.message_id, 'message', 'yes') as alone from mesh_data.message m where m.body = 'alone' \gset
+select is(t.does('designer', 'get_message', :'alone'::jsonb - 'message') @> '{"message": "alone", "recipients": []}', true, 'also one by one');
+select is(t.tried('designer', 'reply', null, :'alone') #>> '{answer,to}', '#plans', 'and answers it');
+select t.refuses('who is not in the room does not: ' || f, 404, 'commander', f, case f when 'reply' then :'alone' else :'alone'::jsonb - 'message' end)
+from unnest(array['get_message', 'message_status', 'reply']) f;
 select t.refuses('a room one is not in is not read', 403, 'commander', 'list_messages', '{"room": "plans"}');
 select t.refuses('a room of another mesh is not there: ' || w, 404, w, 'list_messages', '{"room": "plans"}') from unnest(array['scout', 'visitor']) w;
 select t.does('designer', 'list_messages', '{"room": "plans", "limit": 1}') #>> '{0,message_id}' as last \gset
