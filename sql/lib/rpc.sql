@@ -89,9 +89,24 @@ begin
 end
 $$;
 
--- What a call wants its relay to do besides answering.
+-- What a call wants its relay to do besides answering. Signed, as the identity is, so only definers say it: whom to show a
+-- message to is not for SQL as mesh_agent to decide.
 create function mesh_lib.tell_relay(effects jsonb) returns void
-language sql volatile set search_path = '' as $$ select set_config('mesh.effects', tell_relay.effects::text, true) $$;
+language sql volatile set search_path = '' as $$
+  select set_config('mesh.effects', mesh_lib.signature('effects ' || tell_relay.effects::text) || tell_relay.effects::text, true)
+$$;
+
+-- A definer: what this call told its relay, or null.
+create function mesh_lib.told_relay() returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  _setting constant text := current_setting('mesh.effects', true);
+begin
+  return case when _setting <> '' and left(_setting, 64) = mesh_lib.signature('effects ' || substr(_setting, 65)) then substr(_setting, 65)::jsonb end;
+end
+$$;
+alter function mesh_lib.told_relay() owner to mesh_definer;
+grant execute on function mesh_lib.told_relay() to mesh_agent;
 
 -- Who called, for the relay.
 create function mesh_lib.caller(me mesh_lib.identity) returns jsonb
@@ -110,7 +125,7 @@ begin
   _me := mesh_lib.sign_in(call_one.token, call_one.mesh, call_one.session);
   answer := mesh_lib.run(call_one.function, call_one.arguments);
   status := 200;
-  effects := nullif(current_setting('mesh.effects'), '')::jsonb;
+  effects := mesh_lib.told_relay();
   caller := mesh_lib.caller(_me);
 exception when others then
   get stacked diagnostics _sqlstate = returned_sqlstate, _message = message_text, _hint = pg_exception_hint,

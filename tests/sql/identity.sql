@@ -154,6 +154,10 @@ from unnest(array['count(*) from mesh.tail()', 'mesh.create_pool(''mine'', ''{de
 select t.does('commander', 'create_pool', '{"name": "theirs", "agents": ["backend"]}');
 select is(t.inject('designer', 'select ' || c), 'ME403', 'nor: ' || c) from unnest(array['mesh.edit_pool(''theirs'', ''{designer}'')', 'mesh.delete_pool(''theirs'')']) c;
 select is(t.inject('designer', format('select mesh_lib.waiting_at(%L)', (select agent_id from mesh_data.agent where name = 'commander'))), '0', 'the inbox of another is not counted');
+-- Nor does SQL say what a relay shows to whom.
+select is(t.call('designer', 'scratch', jsonb_build_object('sql', format('select set_config(''mesh.effects'', %s, true)', e))) -> 'effects', 'null', 'no relay hears of effects that SQL made: ' || e)
+from unnest(array['''{"push": {"sessions": [], "after": [], "frame": {"message_id": "x"}}}''', '''x''', 'repeat(''0'', 64) || ''{}''', 'current_setting(''mesh.identity'')']) e;
+select is(t.inject('designer', 'select mesh_lib.tell_relay(''{}'')'), '42501', 'nor tells it any');
 select is(t.inject('designer', format('select (mesh_lib.message_to_read(%L)).body', m.message_id)), 'ME404', 'no message of another mesh is read')
 from mesh_data.message m where m.body = 'forged';
 select is(t.inject('designer', 'select status from mesh_lib.send_messages(array[''mt_guess''], array[null::text], array[null::text], array[''{"to": "*", "message": "x"}''], null)'), '401', 'a set form needs a bearer');

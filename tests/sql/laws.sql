@@ -119,6 +119,7 @@ insert into t.definer values
   ('mesh.delete_mesh', 'mesh_definer', 'deletes what hangs on it'),
   ('mesh.transfer_mesh', 'mesh_definer', 'looks up another account'),
   ('mesh.leave_mesh', 'mesh_definer', 'revokes keys, frees agents'),
+  ('mesh_lib.told_relay', 'mesh_definer', 'asks for a signature'),
   ('mesh_lib.message_to_read', 'mesh_definer', 'what was said in a room before one came'),
   ('mesh.remove_agent', 'mesh_definer', 'ends keys and sessions'),
   ('mesh.revoke_member', 'mesh_definer', 'ends keys and sessions of somebody else'),
