@@ -2,13 +2,13 @@
 
 mod common;
 
+use common::ledger::{first_arrivals, texts_and_ids};
 use common::team::Team;
 use rmcp::model::{CallToolRequestParams, ClientConfig, CustomNotification, Implementation};
 use rmcp::service::{NotificationContext, Peer, RunningService};
 use rmcp::transport::TokioChildProcess;
 use rmcp::{ClientHandler, RoleClient, ServiceExt};
 use serde_json::{Value, json};
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -56,16 +56,8 @@ async fn twenty_kills_lose_no_acknowledged_message_and_keep_order() {
 
     for (from, to) in [(&ann, &bob), (&bob, &ann)] {
         let (sent, got) = (from.sent(), to.got());
-        let mut first = Vec::new();
-        let mut ids: HashMap<&str, &str> = HashMap::new();
-        for (text, id) in &got {
-            match ids.insert(text, id) {
-                None => first.push(text.clone()),
-                Some(before) => assert_eq!(before, id, "{text} is one message"),
-            }
-        }
         assert!(sent.len() > 200, "{} were sent", sent.len());
-        assert_eq!(first, sent, "from {} to {}", from.me, to.me);
+        assert_eq!(first_arrivals(&got), sent, "from {} to {}", from.me, to.me);
         println!("{}: {} sent, {} arrivals", from.me, sent.len(), got.len());
     }
     pushed_both_ways("after", &ann, &bob).await;
@@ -241,16 +233,11 @@ impl Part {
                 sleep(Duration::from_millis(100)).await;
                 continue;
             };
-            let messages = read["messages"].as_array().unwrap();
-            let text = |message: &Value, name: &str| message[name].as_str().unwrap().to_owned();
-            self.log.got.lock().unwrap().extend(
-                messages
-                    .iter()
-                    .map(|m| (text(m, "message"), text(m, "message_id"))),
-            );
-            if over && turn % 2 == 0 && messages.is_empty() {
+            let came = texts_and_ids(&read);
+            if over && turn % 2 == 0 && came.is_empty() {
                 return;
             }
+            self.log.got.lock().unwrap().extend(came);
             // Time in which mail is pushed and not waited for.
             sleep(Duration::from_millis(50)).await;
         }

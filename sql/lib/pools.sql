@@ -158,7 +158,7 @@ $$;
 -- caller has locked, keeps two who would take mail for one agent apart; the lock of a pool, those who would take one mail.
 -- Who is `arriving` waits for that lock, the pools in the order of their ids, and so misses no sender. Senders that wait for
 -- one another's pools only share them. What may remain is a circle of two batches that each sent to a role and then opened
--- a window: a deadlock, of which one call is told to try again, having changed nothing. Who was there before never waits,
+-- a window: a deadlock, of which one batch fails, having changed nothing, and is run again. Who was there before never waits,
 -- be it for a lock or a row, and takes what it could not have now when it is confirmed next. (A window that is confirmed while
 -- another takes over its agent has a row of presence of its own: should both be given one message that waited at two pools,
 -- one of them fails as a whole, and is tried again.)

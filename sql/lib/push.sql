@@ -24,19 +24,19 @@ $$;
 
 -- Neither sorting nor hashing: the front of each queue is read, however long it is.
 create function mesh_lib.mail(session_ids uuid[], push_secrets text[], at_most integer)
-returns table (session_id uuid, ended text, frame json)
+returns table (session_id uuid, ended text, frame json, attempts smallint)
 language plpgsql volatile security definer
   set search_path = '' set enable_sort = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
 #variable_conflict use_column
 begin
   return query
-    select u.session_id, coalesce(s.ended_why, case when s.session_id is null then 'this session is not known here' end), q.frame
+    select u.session_id, coalesce(s.ended_why, case when s.session_id is null then 'this session is not known here' end), q.frame, q.attempts
     from unnest(mail.session_ids, mail.push_secrets) u (session_id, push_secret)
     left join mesh_data.session s on s.session_id = u.session_id and s.push_verifier = sha256(convert_to(u.push_secret, 'UTF8'))
     left join mesh_data.activity v on v.agent_id = s.agent_id
     left join mesh_data.presence p on p.session_id = s.session_id
     left join lateral (
-      select d.priority, d.position, mesh_lib.frame(m) as frame
+      select d.priority, d.position, d.attempts, mesh_lib.frame(m) as frame
       from (
         select d.* from mesh_data.delivery d
         where d.agent_id = s.agent_id and d.state in ('queued', 'delivered') and d.state = 'queued' and d.claim_id is null
@@ -50,7 +50,7 @@ begin
     order by q.priority, q.position;
 end
 $$;
-comment on function mesh_lib.mail is 'Queued mail of these sessions, oldest first, at most at_most for each; or why a session is over. Consumes nothing.';
+comment on function mesh_lib.mail is 'Queued mail of these sessions, oldest first, at most at_most for each; or why a session is over. attempts: how often it was given back. Consumes nothing.';
 
 create function mesh_lib.receipt(session_ids uuid[], push_secrets text[], message_ids uuid[]) returns void
 language plpgsql volatile security definer
@@ -103,6 +103,15 @@ language sql volatile security definer set search_path = '' as $$
 $$;
 comment on function mesh_lib.disconnected is 'The sockets of these sessions are gone: reconnecting, and offline 90 s after they were last confirmed.';
 
+create function mesh_lib.not_waiting(session_ids uuid[], push_secrets text[]) returns void
+language sql volatile security definer set search_path = '' as $$
+  update mesh_data.presence p set waiting_until = null
+  from unnest(not_waiting.session_ids, not_waiting.push_secrets) u (session_id, push_secret)
+  join mesh_data.session s on s.session_id = u.session_id and s.push_verifier = sha256(convert_to(u.push_secret, 'UTF8'))
+  where p.session_id = s.session_id and p.waiting_until is not null
+$$;
+comment on function mesh_lib.not_waiting is 'These sessions gave up waiting before there was an answer.';
+
 create function mesh_lib.refused_keys(key_ids uuid[]) returns setof uuid
 language sql stable security definer set search_path = '' as $$
   select u.key_id from unnest(refused_keys.key_ids) u (key_id)
@@ -128,8 +137,9 @@ alter function mesh_lib.mail(uuid[], text[], integer) owner to mesh_definer;
 alter function mesh_lib.receipt(uuid[], text[], uuid[]) owner to mesh_definer;
 alter function mesh_lib.confirm(uuid[], text[], uuid) owner to mesh_definer;
 alter function mesh_lib.disconnected(uuid[], text[]) owner to mesh_definer;
+alter function mesh_lib.not_waiting(uuid[], text[]) owner to mesh_definer;
 alter function mesh_lib.refused_keys(uuid[]) owner to mesh_definer;
 alter function mesh_lib.horizon() owner to mesh_definer;
 alter function mesh_lib.health() owner to mesh_definer;
 grant execute on function mesh_lib.mail(uuid[], text[], integer), mesh_lib.receipt(uuid[], text[], uuid[]), mesh_lib.confirm(uuid[], text[], uuid),
-  mesh_lib.disconnected(uuid[], text[]), mesh_lib.refused_keys(uuid[]), mesh_lib.horizon(), mesh_lib.health() to mesh_relay;
+  mesh_lib.disconnected(uuid[], text[]), mesh_lib.not_waiting(uuid[], text[]), mesh_lib.refused_keys(uuid[]), mesh_lib.horizon(), mesh_lib.health() to mesh_relay;

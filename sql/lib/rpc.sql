@@ -127,7 +127,9 @@ begin
   status := 200;
   effects := mesh_lib.told_relay();
   caller := mesh_lib.caller(_me);
-exception when others then
+exception
+  when lock_not_available or deadlock_detected or serialization_failure then raise;
+  when others then
   get stacked diagnostics _sqlstate = returned_sqlstate, _message = message_text, _hint = pg_exception_hint,
     _detail = pg_exception_detail, _constraint = constraint_name;
   answer := mesh_lib.error_object(_sqlstate, _message, _hint, _detail, _constraint);
@@ -148,7 +150,9 @@ declare
 begin
   return query execute format('select * from mesh_lib.%I($1, $2, $3, $4, $5)', call_set.set_function)
     using call_set.tokens, call_set.meshes, call_set.sessions, call_set.arguments, call_set.relay_id;
-exception when others then
+exception
+  when lock_not_available or deadlock_detected or serialization_failure then raise;
+  when others then
   get stacked diagnostics _sqlstate = returned_sqlstate, _message = message_text, _hint = pg_exception_hint,
     _detail = pg_exception_detail, _constraint = constraint_name;
   if _all = 1 then
@@ -168,7 +172,10 @@ create view mesh_lib.gate with (security_invoker = true) as select true as open;
 comment on view mesh_lib.gate is 'Relays call through this: select … from mesh_lib.gate, mesh_lib.call(…).';
 grant select on mesh_lib.gate to mesh_relay;
 
--- Without JIT and without a new plan for each set of values: both take longer than all of a batch.
+-- Without JIT and without a new plan for each set of values: both take longer than all of a batch. A lock that is not to be
+-- had, and a deadlock, fail all of a batch and leave nothing of it: what others have locked in it would stay locked, and who
+-- is told to try again could be overtaken by its own later calls. The relay then runs each alone. It says in mesh.lock_timeout
+-- how long calls wait for locks, once they are past the gate: a reload holds up everybody, and is worth waiting for.
 create function mesh_lib.call(tokens text[], meshes text[], sessions text[], functions text[], arguments text[], relay_id uuid default null)
 returns table (ordinal integer, status integer, answer json, caller jsonb, effects jsonb)
 language plpgsql volatile security definer set search_path = '' set jit = off set plan_cache_mode = force_generic_plan as $$
@@ -178,6 +185,7 @@ declare
   _set text;
 begin
   perform set_config('mesh.relay', coalesce(call.relay_id::text, ''), true);
+  perform set_config('lock_timeout', coalesce(nullif(current_setting('mesh.lock_timeout', true), ''), current_setting('lock_timeout')), true);
   while _first <= cardinality(functions) loop
     -- A run of calls of the same function.
     _last := _first;
@@ -201,7 +209,7 @@ begin
 end
 $$;
 comment on function mesh_lib.call is
-  'Run calls in order, as their own callers; one that fails leaves nothing and harms no other. Arrays of equal length, 1 to 256; token, mesh and session may be null. relay_id: the relay that asks. answer is the result, or the error object when status is not 200.';
+  'Run calls in order, as their own callers; one that fails leaves nothing and harms no other, but that all fail when a lock is not to be had. Arrays of equal length, 1 to 256; token, mesh and session may be null. relay_id: the relay that asks. answer is the result, or the error object when status is not 200.';
 revoke execute on function mesh_lib.call(text[], text[], text[], text[], text[], uuid) from public;
 grant execute on function mesh_lib.call(text[], text[], text[], text[], text[], uuid) to mesh_relay;
 grant create on schema mesh_lib to mesh_agent;

@@ -89,7 +89,9 @@ begin
     continue when letters[_i].duplicate or letters[_i].error is not null;
     begin
       letters[_i] := mesh_lib.addressed(letters[_i]);
-    exception when others then
+    exception
+      when lock_not_available or deadlock_detected then raise;
+      when others then
       get stacked diagnostics _sqlstate = returned_sqlstate, _message = message_text, _hint = pg_exception_hint,
         _detail = pg_exception_detail, _constraint = constraint_name;
       letters[_i].error := mesh_lib.error_object(_sqlstate, _message, _hint, _detail, _constraint);

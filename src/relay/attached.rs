@@ -16,11 +16,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A frame for a session, under the id its receipt will name.
 pub struct Frame {
     pub id: Uuid,
+    /// how often it was given back: each time it is new
+    pub attempts: i16,
     pub body: Box<RawValue>,
 }
 
 /// A message that was pushed.
 pub struct Pushed {
+    attempts: i16,
     /// whether its receipt came
     pub receipt: bool,
     /// the look under way when it was pushed at once: that one may not have seen it queued yet
@@ -36,7 +39,7 @@ pub struct Session {
     /// counts looks at the database
     pub look: u64,
     /// shown to a wait first
-    offered: HashSet<Uuid>,
+    offered: HashSet<(Uuid, i16)>,
     pub waiters: usize,
     pub news: watch::Sender<u64>,
     pub behind: bool,
@@ -63,24 +66,27 @@ impl Session {
     pub fn deliver(&mut self, outbox: &Outbox, frames: Vec<Frame>, at_most: usize) -> u64 {
         let all_seen = frames.len() < at_most;
         if all_seen {
-            let queued: HashSet<_> = frames.iter().map(|f| f.id).collect();
+            let queued: HashSet<_> = frames.iter().map(|f| (f.id, f.attempts)).collect();
             let look = self.look;
-            self.pushed
-                .retain(|id, pushed| queued.contains(id) || pushed.look >= Some(look));
-            self.offered.retain(|id| queued.contains(id));
+            self.pushed.retain(|id, pushed| {
+                queued.contains(&(*id, pushed.attempts)) || pushed.look >= Some(look)
+            });
+            self.offered.retain(|offered| queued.contains(offered));
         }
         self.behind = !all_seen;
         let mut outstanding = self.pushed.values().filter(|p| !p.receipt).count();
         let mut news = false;
         let mut pushes = 0;
         for frame in frames {
-            if self.pushed.contains_key(&frame.id) {
+            let pushed = self.pushed.get(&frame.id);
+            if pushed.is_some_and(|pushed| pushed.attempts == frame.attempts) {
                 continue;
             }
-            let offered = self.offered.contains(&frame.id);
+            let attempt = (frame.id, frame.attempts);
+            let offered = self.offered.contains(&attempt);
             news |= !offered;
             if self.waiters > 0 && !offered {
-                self.offered.insert(frame.id);
+                self.offered.insert(attempt);
                 continue;
             }
             if outstanding >= OUTSTANDING || !outbox.is_roomy() {
@@ -92,11 +98,12 @@ impl Session {
                 frame.body.get()
             ));
             let pushed = Pushed {
+                attempts: frame.attempts,
                 receipt: false,
                 look: None,
             };
             self.pushed.insert(frame.id, pushed);
-            self.offered.remove(&frame.id);
+            self.offered.remove(&attempt);
             outstanding += 1;
             pushes += 1;
         }
@@ -124,6 +131,7 @@ impl Session {
         self.pushed.entry(id).or_insert_with(|| {
             outbox.send(text.to_owned());
             Pushed {
+                attempts: 0,
                 receipt: false,
                 look: Some(self.look),
             }
@@ -140,9 +148,14 @@ mod tests {
     use uuid::Uuid;
 
     fn frames(ids: &[Uuid]) -> Vec<Frame> {
+        given_back(ids, 0)
+    }
+
+    fn given_back(ids: &[Uuid], attempts: i16) -> Vec<Frame> {
         ids.iter()
             .map(|id| Frame {
                 id: *id,
+                attempts,
                 body: RawValue::NULL.to_owned(),
             })
             .collect()
@@ -162,6 +175,21 @@ mod tests {
         // gone from the queue and back in it: it was taken and given up
         assert_eq!(session.deliver(&outbox, frames(&[]), 64), 0);
         assert_eq!(session.deliver(&outbox, frames(&mail), 64), 3);
+    }
+
+    #[test]
+    fn mail_that_was_given_back_between_two_looks_is_shown_again() {
+        let (outbox, _queue) = outbox();
+        let mut session = Session::new(1, "s".into());
+        let mail = ids(2);
+        session.deliver(&outbox, frames(&mail), 64);
+        assert_eq!(session.deliver(&outbox, given_back(&mail, 1), 64), 2);
+        assert_eq!(session.deliver(&outbox, given_back(&mail, 1), 64), 0);
+        // and to a wait first, as new mail
+        session.waiters = 1;
+        let news = session.news.subscribe();
+        assert_eq!(session.deliver(&outbox, given_back(&mail, 2), 64), 0);
+        assert!(news.has_changed().unwrap());
     }
 
     #[test]

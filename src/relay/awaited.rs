@@ -2,6 +2,7 @@
 
 use super::Relay;
 use super::calls::{Answer, Pending, Request, dispatch};
+use super::hub::Waiter;
 use super::outbox::End;
 use crate::catalogue::Function;
 use crate::error::Error;
@@ -53,8 +54,8 @@ pub fn plan(
     })
 }
 
-/// Waits for an answer that is not null. ME401 when the key is revoked meanwhile, ME409 when cancelled. A relay that
-/// drains takes the time as out.
+/// Waits for an answer that is not null. ME401 when the key is revoked meanwhile, ME409 when cancelled; but a run that has
+/// begun may take mail, so its answer comes first. A relay that drains takes the time as out.
 pub async fn run(
     relay: &Arc<Relay>,
     mut plan: Plan,
@@ -67,18 +68,18 @@ pub async fn run(
     let deadline = plan.deadline;
     let end = Arc::new(End::default());
     let mut held = None;
-    let mut waiter = None;
+    let mut waiter: Option<Waiter> = None;
     let mut next = Some(first);
     let mut ran_at = Instant::now();
     loop {
-        if let Some(run) = next.take() {
+        if let Some(mut run) = next.take() {
             ran_at = Instant::now();
-            let answer = tokio::select! {
-                answer = run => answer,
-                () = cancelled(&mut cancel) => return cancelled_answer(),
+            let (answer, is_cancelled) = tokio::select! {
+                answer = &mut run => (answer, false),
+                () = cancelled(&mut cancel) => (run.await, true),
             };
             if !answer.is_null() {
-                return answer;
+                return answered(waiter, answer);
             }
             let caller = answer.caller.as_ref();
             if held.is_none() {
@@ -96,9 +97,12 @@ pub async fn run(
                 _ => plan.session = None,
             }
             relay.sweep.notify_one();
+            if is_cancelled {
+                return cancelled_answer();
+            }
         }
         tokio::select! {
-            () = woken(&mut plan, ran_at) => next = Some(dispatch(relay, request.clone(), read_only)),
+            () = woken(&mut plan, ran_at) => next = Some(dispatch(relay, request.clone(), read_only, true)),
             () = sleep_until(deadline) => break,
             () = relay.drains() => break,
             error = end.ended() => return error.into(),
@@ -111,7 +115,16 @@ pub async fn run(
         arguments: Value::Object(last).to_string(),
         ..(*request).clone()
     };
-    dispatch(relay, Arc::new(last), read_only).await
+    let answer = dispatch(relay, Arc::new(last), read_only, true).await;
+    answered(waiter, answer)
+}
+
+/// Only a wait that ends so is over for the database, too.
+fn answered(waiter: Option<Waiter>, answer: Answer) -> Answer {
+    if let Some(mut waiter) = waiter {
+        waiter.is_answered = answer.status == 200;
+    }
+    answer
 }
 
 async fn woken(plan: &mut Plan, ran_at: Instant) {

@@ -1,8 +1,8 @@
 //! Group commit: calls that write wait in lanes, and what waits in one goes into one transaction.
 
-use super::Relay;
 use super::calls::{Answer, Request};
-use super::database::{self, Failure};
+use super::database::{self, Failure, Haste};
+use super::{Relay, aside};
 use crate::error::Error;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -15,16 +15,28 @@ pub const LANES: usize = 4;
 const QUEUE: usize = 4096;
 const BATCH: usize = 256;
 const BATCH_BYTES: usize = 4 << 20;
-/// How long calls that broke a batch are tried one by one before the rest is refused.
-const ALONE: Duration = Duration::from_secs(20);
+/// Who comes next waits for all of a batch, so after one that took longer they are smaller.
+const LONG: Duration = Duration::from_millis(500);
 
 /// Where writing calls queue up.
 pub struct Lanes(Vec<mpsc::Sender<Job>>);
 
 /// A call and who waits for its answer.
 pub struct Job {
-    request: Arc<Request>,
+    pub request: Arc<Request>,
     reply: oneshot::Sender<Answer>,
+    is_wait: bool,
+}
+
+impl Job {
+    pub fn answer(self, answer: Answer) {
+        let _ = self.reply.send(answer);
+    }
+
+    /// Whether this is a run of a wait that was given up: it would take mail for nobody.
+    pub fn is_abandoned(&self) -> bool {
+        self.is_wait && self.reply.is_closed()
+    }
 }
 
 /// The lanes, and the queue of each for its `lane` task.
@@ -35,12 +47,20 @@ pub fn lanes() -> (Lanes, Vec<mpsc::Receiver<Job>>) {
 
 impl Lanes {
     /// Queues a call at once and answers it later. The calls of one token keep their order. ME503 when the lane is full.
-    pub fn submit(&self, request: Arc<Request>) -> impl Future<Output = Answer> + Send + 'static {
+    pub fn submit(
+        &self,
+        request: Arc<Request>,
+        is_wait: bool,
+    ) -> impl Future<Output = Answer> + Send + 'static {
         let mut hasher = DefaultHasher::new();
         request.token.hash(&mut hasher);
         let lane = hasher.finish() as usize % self.0.len();
         let (reply, answer) = oneshot::channel();
-        let queued = self.0[lane].try_send(Job { request, reply });
+        let queued = self.0[lane].try_send(Job {
+            request,
+            reply,
+            is_wait,
+        });
         async move {
             if queued.is_err() {
                 return Error::unavailable("too many calls wait already; try again").into();
@@ -53,16 +73,30 @@ impl Lanes {
 
 /// Runs the calls of one lane until the relay ends: no linger, a batch is what waits.
 pub async fn lane(relay: Arc<Relay>, mut queue: mpsc::Receiver<Job>) {
+    let mut at_most = BATCH;
     while let Some(first) = queue.recv().await {
-        let mut bytes = first.request.arguments.len();
-        let mut jobs = vec![first];
-        while jobs.len() < BATCH && bytes < BATCH_BYTES {
-            let Ok(job) = queue.try_recv() else { break };
-            bytes += job.request.arguments.len();
-            jobs.push(job);
+        let mut bytes = 0;
+        let mut jobs = Vec::new();
+        let mut next = Some(first);
+        while let Some(job) = next {
+            if let Some(job) = relay.aside.behind(job).filter(|job| !job.is_abandoned()) {
+                bytes += job.request.arguments.len();
+                jobs.push(job);
+            }
+            let is_full = jobs.len() >= at_most || bytes >= BATCH_BYTES;
+            next = if is_full { None } else { queue.try_recv().ok() };
         }
-        relay.metrics.batch(jobs.len());
+        if jobs.is_empty() {
+            continue;
+        }
+        let (begun, size) = (Instant::now(), jobs.len());
+        relay.metrics.batch(size);
         run(&relay, grouped(jobs)).await;
+        at_most = if begun.elapsed() > LONG {
+            (size / 2).max(1)
+        } else {
+            (2 * at_most).min(BATCH)
+        };
     }
 }
 
@@ -88,53 +122,31 @@ fn grouped(jobs: Vec<Job>) -> Vec<Job> {
     groups.into_iter().flatten().collect()
 }
 
-async fn run(relay: &Relay, jobs: Vec<Job>) {
+async fn run(relay: &Arc<Relay>, jobs: Vec<Job>) {
     let requests: Vec<&Request> = jobs.iter().map(|job| &*job.request).collect();
-    match database::call(relay, &requests).await {
+    match database::call(relay, Haste::Hasty, &requests).await {
         Ok(answers) => {
             // Not for waits that found nothing, or they would wake each other for ever.
             if answers.iter().any(|answer| !answer.is_null()) {
                 relay.wakes.send_modify(|wakes| *wakes += 1);
             }
             for (job, answer) in jobs.into_iter().zip(answers) {
-                let _ = job.reply.send(answer);
+                job.answer(answer);
             }
         }
+        // Nothing of it is left, so each call may run again.
         Err(failure @ Failure::Refused(..)) => {
             tracing::warn!(
                 "a batch of {} calls failed and runs one by one: {failure}",
                 jobs.len()
             );
-            alone(relay, jobs).await;
+            jobs.into_iter().for_each(|job| aside::put(relay, job));
         }
         Err(failure) => {
             tracing::debug!("a batch of {} calls failed: {failure}", jobs.len());
             for job in jobs {
-                let _ = job.reply.send(failure.error().into());
+                job.answer(failure.error().into());
             }
         }
-    }
-}
-
-/// Nothing of a refused batch is left, so each call may run again; once, and without the others.
-async fn alone(relay: &Relay, jobs: Vec<Job>) {
-    let start = Instant::now();
-    for job in jobs {
-        let answer = if start.elapsed() < ALONE {
-            single(relay, &job.request).await
-        } else {
-            Error::unavailable("the database is busy; try again").into()
-        };
-        let _ = job.reply.send(answer);
-    }
-}
-
-/// Runs one call in a transaction of its own, without a lane.
-pub async fn single(relay: &Relay, request: &Request) -> Answer {
-    match database::call(relay, &[request]).await {
-        Ok(mut answers) => answers
-            .pop()
-            .unwrap_or_else(|| Error::internal("no answer").into()),
-        Err(failure) => failure.error().into(),
     }
 }

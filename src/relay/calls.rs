@@ -1,7 +1,8 @@
 //! The way of one call: limits, signatures, lane or pool, wait, answer.
 
+use super::database::Haste;
 use super::hub::Attach;
-use super::{Relay, arguments, awaited, batch};
+use super::{Relay, arguments, aside, awaited};
 use crate::error::Error;
 use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
@@ -112,7 +113,7 @@ pub fn start(
     let read_only = function.is_some_and(|function| function.read_only);
     let wait = function.and_then(|function| awaited::plan(&relay, function, &request, &named));
     let request = Arc::new(request);
-    let first = dispatch(&relay, request.clone(), read_only);
+    let first = dispatch(&relay, request.clone(), read_only, wait.is_some());
     Box::pin(async move {
         let answer = match wait {
             None => first.await,
@@ -131,10 +132,16 @@ pub fn start(
     })
 }
 
-/// Sends a call to the database: one that writes through its lane, one that reads straight to the pool.
-pub fn dispatch(relay: &Arc<Relay>, request: Arc<Request>, read_only: bool) -> Pending {
+/// Sends a call to the database: one that writes through its lane, one that reads straight to the pool. Dropped, it still
+/// runs, but for a run of a wait that has not begun.
+pub fn dispatch(
+    relay: &Arc<Relay>,
+    request: Arc<Request>,
+    read_only: bool,
+    is_wait: bool,
+) -> Pending {
     if !read_only {
-        return Box::pin(relay.lanes.submit(request));
+        return Box::pin(relay.lanes.submit(request, is_wait));
     }
     let relay = relay.clone();
     // A task of its own: dropped half way, the statement would still keep its connection busy.
@@ -142,13 +149,13 @@ pub fn dispatch(relay: &Arc<Relay>, request: Arc<Request>, read_only: bool) -> P
         let Ok(_place) = relay.reads.acquire().await else {
             return Error::unavailable("the relay is going away").into();
         };
-        let answer = batch::single(&relay, &request).await;
-        // Reading twice does no harm, and after a restart every connection of the pool is stale.
-        if answer.status == 503 {
-            batch::single(&relay, &request).await
-        } else {
-            answer
-        }
+        let single = || aside::single(&relay, Haste::Patient, &request);
+        let answer = match single().await {
+            // Reading twice does no harm, and after a restart every connection of the pool is stale.
+            Err(failure) if failure.error().status() == 503 => single().await,
+            answer => answer,
+        };
+        answer.unwrap_or_else(|failure| failure.error().into())
     };
     Box::pin(async {
         let run = tokio::spawn(run);

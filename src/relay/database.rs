@@ -14,9 +14,21 @@ const CALL: &str = "select ordinal, status, answer, caller, effects \
                     from mesh_lib.gate, mesh_lib.call($1, $2, $3, $4, $5, $6) order by ordinal";
 const SETTINGS: &str = "set statement_timeout = '10s'; set lock_timeout = '5s'; set idle_in_transaction_session_timeout = '15s'; \
                         set jit = off";
+/// A call that waits for a lock, or takes long, makes all of its batch wait, and the lane behind it. So a batch soon gives
+/// up. Not at the gate, though, which a reload closes for everybody: that is worth waiting for.
+const HASTY: &str = "set mesh.lock_timeout = '200ms'; set statement_timeout = '3s'";
 const CONNECT: Duration = Duration::from_secs(5);
 /// Longer than the server's own statement_timeout: this one only ends a connection that went silent.
 const SILENCE: Duration = Duration::from_secs(15);
+
+/// How long a call may take.
+#[derive(Clone, Copy)]
+pub enum Haste {
+    /// others wait for it
+    Hasty,
+    /// it is on its own
+    Patient,
+}
 
 /// Why a statement gave nothing.
 pub enum Failure {
@@ -29,6 +41,17 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Whether the same may succeed when it is run again: it met a lock, a deadlock or its time-out.
+    pub fn is_busy(&self) -> bool {
+        self.is_deadlock()
+            || matches!(self, Failure::Refused(state, _) if ["55P03", "57014"].contains(&state.code()))
+    }
+
+    /// Whether it was ended so that another could go on.
+    pub fn is_deadlock(&self) -> bool {
+        matches!(self, Failure::Refused(state, _) if state.code().starts_with("40"))
+    }
+
     /// The error a caller sees. An unexpected one is logged under an id and its text hidden.
     pub fn error(&self) -> Error {
         match self {
@@ -52,7 +75,7 @@ impl std::fmt::Display for Failure {
 }
 
 /// The answers of `calls`, in order, from one transaction.
-pub async fn call(relay: &Relay, calls: &[&Request]) -> Result<Vec<Answer>, Failure> {
+pub async fn call(relay: &Relay, haste: Haste, calls: &[&Request]) -> Result<Vec<Answer>, Failure> {
     let column =
         |get: fn(&Request) -> Option<&str>| calls.iter().map(|c| get(c)).collect::<Vec<_>>();
     let tokens = column(|c| c.token.as_deref());
@@ -60,8 +83,9 @@ pub async fn call(relay: &Relay, calls: &[&Request]) -> Result<Vec<Answer>, Fail
     let sessions = column(|c| c.session.as_deref());
     let functions = column(|c| Some(&c.function));
     let arguments = column(|c| Some(&c.arguments));
-    let rows = query(
+    let rows = run(
         relay,
+        haste,
         CALL,
         &[
             &tokens, &meshes, &sessions, &functions, &arguments, &relay.id,
@@ -106,12 +130,25 @@ pub async fn query(
     statement: &str,
     values: &[&(dyn ToSql + Sync)],
 ) -> Result<Vec<Row>, Failure> {
-    let client = match timeout(CONNECT, relay.pool.get()).await {
+    run(relay, Haste::Patient, statement, values).await
+}
+
+async fn run(
+    relay: &Relay,
+    haste: Haste,
+    statement: &str,
+    values: &[&(dyn ToSql + Sync)],
+) -> Result<Vec<Row>, Failure> {
+    let (pool, more) = match haste {
+        Haste::Hasty => (&relay.hasty, HASTY),
+        Haste::Patient => (&relay.pool, ""),
+    };
+    let client = match timeout(CONNECT, pool.get()).await {
         Ok(Ok(client)) => client,
         Ok(Err(e)) => return Err(count(relay, Failure::Away(e.to_string()))),
         Err(_) => return Err(count(relay, Failure::Away("time out".to_owned()))),
     };
-    let failure = match timeout(SILENCE, prepared(&client, statement, values)).await {
+    let failure = match timeout(SILENCE, prepared(&client, more, statement, values)).await {
         Ok(Ok(rows)) => return Ok(rows),
         Ok(Err(e)) => classify(&client, &e),
         Err(_) => Failure::Lost("time out".to_owned()),
@@ -124,12 +161,13 @@ pub async fn query(
 
 async fn prepared(
     client: &Client,
+    more: &str,
     statement: &str,
     values: &[&(dyn ToSql + Sync)],
 ) -> Result<Vec<Row>, tokio_postgres::Error> {
     // A connection that has prepared nothing yet is a new one.
     if client.statement_cache.size() == 0 {
-        client.batch_execute(SETTINGS).await?;
+        client.batch_execute(&format!("{SETTINGS}; {more}")).await?;
     }
     let statement = client.prepare_cached(statement).await?;
     client.query(&statement, values).await

@@ -34,9 +34,19 @@ struct Inner {
     held: HashMap<u64, (Uuid, Arc<End>)>,
     sockets: HashMap<u64, Socket>,
     sessions: HashMap<Uuid, Session>,
-    receipts: Vec<Receipt>,
-    arrived: Vec<Attach>,
-    gone: Vec<Attach>,
+    reports: Reports,
+}
+
+/// What the database is to be told.
+#[derive(Default)]
+pub struct Reports {
+    pub receipts: Vec<Receipt>,
+    /// sessions that came
+    pub arrived: Vec<Attach>,
+    /// sessions that went and did not come back
+    pub gone: Vec<Attach>,
+    /// sessions that gave up waiting
+    pub gave_up: Vec<Attach>,
 }
 
 struct Socket {
@@ -80,7 +90,7 @@ impl Hub {
     pub fn attach(&self, socket: u64, attach: Attach) {
         let mut inner = self.inner();
         let Some(entry) = inner.sockets.get_mut(&socket) else {
-            return inner.gone.push(attach);
+            return inner.reports.gone.push(attach);
         };
         let before = entry.session.replace(attach.session_id);
         if let Some(before) = before.filter(|before| *before != attach.session_id) {
@@ -100,7 +110,7 @@ impl Hub {
         }
         let session = Session::new(socket, attach.push_secret.clone());
         inner.sessions.insert(attach.session_id, session);
-        inner.arrived.push(attach);
+        inner.reports.arrived.push(attach);
     }
 
     /// Begins a look at the database for all attached sessions: what is pushed at once from now on, it may not see.
@@ -195,7 +205,7 @@ impl Hub {
         let Inner {
             sessions,
             sockets,
-            receipts,
+            reports: Reports { receipts, .. },
             ..
         } = &mut *inner;
         let Some(id) = sockets.get(&socket).and_then(|s| s.session) else {
@@ -219,23 +229,21 @@ impl Hub {
         news
     }
 
-    /// Takes what is to be reported: receipts, sessions that came, sessions that went and did not come back.
-    pub fn reports(&self) -> (Vec<Receipt>, Vec<Attach>, Vec<Attach>) {
+    /// Takes what is to be reported.
+    pub fn reports(&self) -> Reports {
         let mut inner = self.inner();
         let inner = &mut *inner;
-        inner
-            .gone
-            .retain(|gone| !inner.sessions.contains_key(&gone.session_id));
-        (
-            std::mem::take(&mut inner.receipts),
-            std::mem::take(&mut inner.arrived),
-            std::mem::take(&mut inner.gone),
-        )
+        let mut reports = std::mem::take(&mut inner.reports);
+        let session = |who: &Attach| inner.sessions.get(&who.session_id);
+        reports.gone.retain(|gone| session(gone).is_none());
+        let waits_again = |who: &Attach| session(who).is_some_and(|s| s.waiters > 0);
+        reports.gave_up.retain(|who| !waits_again(who));
+        reports
     }
 
     /// Gives receipts back that could not be reported.
     pub fn put_back(&self, receipts: Vec<Receipt>) {
-        self.inner().receipts.splice(0..0, receipts);
+        self.inner().reports.receipts.splice(0..0, receipts);
     }
 
     /// Whether some session has mail that waits for receipts of what was pushed before.
@@ -252,16 +260,15 @@ impl Hub {
     }
 
     /// Lets a wait of `session` see new mail before its socket does, until the guard is dropped.
-    pub fn waiter(&self, relay: &Arc<Relay>, session: Uuid) -> impl Drop + Send + use<> {
+    pub fn waiter(&self, relay: &Arc<Relay>, session: Uuid) -> Waiter {
         if let Some(entry) = self.inner().sessions.get_mut(&session) {
             entry.waiters += 1;
         }
-        Guard(relay.clone(), move |relay: &Relay| {
-            if let Some(entry) = relay.hub.inner().sessions.get_mut(&session) {
-                entry.waiters = entry.waiters.saturating_sub(1);
-            }
-            relay.sweep.notify_one();
-        })
+        Waiter {
+            relay: relay.clone(),
+            session,
+            is_answered: false,
+        }
     }
 
     /// Ends `end` when the key is refused, until the guard is dropped.
@@ -307,11 +314,38 @@ impl Inner {
             .is_some_and(|s| s.socket == socket)
             && let Some(session) = self.sessions.remove(&session_id)
         {
-            self.gone.push(Attach {
+            self.reports.gone.push(Attach {
                 session_id,
                 push_secret: session.push_secret,
             });
         }
+    }
+}
+
+/// A wait of a session, until it is dropped. One that was not answered is reported: the database takes it for going on.
+pub struct Waiter {
+    relay: Arc<Relay>,
+    session: Uuid,
+    pub is_answered: bool,
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        let mut inner = self.relay.hub.inner();
+        let Inner {
+            sessions, reports, ..
+        } = &mut *inner;
+        if let Some(entry) = sessions.get_mut(&self.session) {
+            entry.waiters = entry.waiters.saturating_sub(1);
+            if entry.waiters == 0 && !self.is_answered {
+                reports.gave_up.push(Attach {
+                    session_id: self.session,
+                    push_secret: entry.push_secret.clone(),
+                });
+                self.relay.report.notify_one();
+            }
+        }
+        self.relay.sweep.notify_one();
     }
 }
 

@@ -12,7 +12,8 @@ use tokio_postgres::{Row, types::Json};
 use uuid::Uuid;
 
 const HORIZON: &str = "select oldest, next from mesh_lib.gate, mesh_lib.horizon()";
-const MAIL: &str = "select session_id, ended, frame from mesh_lib.gate, mesh_lib.mail($1, $2, $3)";
+const MAIL: &str =
+    "select session_id, ended, frame, attempts from mesh_lib.gate, mesh_lib.mail($1, $2, $3)";
 /// The net under a lost ping.
 const POLL: Duration = Duration::from_millis(500);
 
@@ -123,6 +124,7 @@ async fn look(relay: &Relay) -> Result<u64, database::Failure> {
         match serde_json::from_str::<Id>(body.get()) {
             Ok(Id { message_id }) => mail.entry(session).or_default().push(Frame {
                 id: message_id,
+                attempts: row.get(3),
                 body,
             }),
             Err(e) => tracing::error!("a frame without message_id: {e}"),

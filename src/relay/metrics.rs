@@ -27,6 +27,7 @@ pub struct Metrics {
     /// by upper bound
     batches: [Counter; BOUNDS.len()],
     batched: Counter,
+    pub aside: Counter,
     pub pushes: Counter,
     pub receipts: Counter,
     pub sweeps: Counter,
@@ -96,6 +97,11 @@ pub fn text(relay: &Relay) -> String {
     let _ = writeln!(out, "mesh_batch_size_sum {}", metrics.batched.get());
     let _ = writeln!(out, "mesh_batch_size_count {batches}");
     for (name, help, value) in [
+        (
+            "aside_total",
+            "Calls that ran alone because their batch failed.",
+            metrics.aside.get(),
+        ),
         (
             "pushes_total",
             "Frames pushed to sessions.",

@@ -1,12 +1,13 @@
 //! The relay: HTTP and WebSocket in front, Postgres behind, no truth in between.
 //!
 //! A call comes in by `http` or `socket`, passes `calls` (limits, signatures, waits) and reaches the
-//! database by `batch` and `database`, the only way there. `listen` hears that something changed, `mail` asks what
+//! database by `batch`, or `aside` what nobody else should wait for, and `database`, the only way there. `listen` hears that something changed, `mail` asks what
 //! for whom, `hub` hands it to the sockets, `presence` reports receipts and who is there. `schema` is what the
 //! database says it can do. Nothing here knows what a function means: types in the catalogue and
 //! the answer's effects say what to do.
 
 mod arguments;
+mod aside;
 mod attached;
 mod awaited;
 mod batch;
@@ -59,9 +60,12 @@ struct Relay {
     database_url: String,
     database_ca: Option<PathBuf>,
     pool: deadpool_postgres::Pool,
+    /// for calls that others wait for
+    hasty: deadpool_postgres::Pool,
     /// read-only calls at once
     reads: Semaphore,
     lanes: batch::Lanes,
+    aside: aside::Aside,
     hub: hub::Hub,
     limits: limits::Limits,
     metrics: metrics::Metrics,
@@ -107,8 +111,9 @@ pub async fn serve(
     ready: tokio::sync::oneshot::Sender<SocketAddr>,
 ) -> Result<()> {
     let acceptor = tls::acceptor(options.tls_cert.as_deref(), options.tls_key.as_deref())?;
-    let size = batch::LANES + READS + TASKS;
-    let pool = connect::pool(&options.database_url, options.database_ca.as_deref(), size)?;
+    let pool = |size| connect::pool(&options.database_url, options.database_ca.as_deref(), size);
+    let hasty = pool(batch::LANES + aside::HASTY)?;
+    let pool = pool(aside::PATIENT + READS + TASKS)?;
     let listener = tokio::net::TcpListener::bind(options.listen)
         .await
         .map_err(|e| Error::unavailable(format!("cannot listen on {}: {e}", options.listen)))?;
@@ -124,8 +129,10 @@ pub async fn serve(
         database_url: options.database_url,
         database_ca: options.database_ca,
         pool,
+        hasty,
         reads: Semaphore::new(READS),
         lanes,
+        aside: aside::Aside::new(),
         hub: hub::Hub::default(),
         limits: limits::Limits::new(options.calls_per_second),
         metrics: metrics::Metrics::default(),

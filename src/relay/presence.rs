@@ -3,13 +3,14 @@
 
 use super::Relay;
 use super::database::{self, Failure};
-use super::hub::Receipt;
+use super::hub::{Receipt, Reports};
 use std::{collections::HashSet, sync::Arc, time::Duration};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use uuid::Uuid;
 
 const CONFIRM: &str = "select mesh_lib.confirm($1, $2, $3) from mesh_lib.gate";
 const DISCONNECTED: &str = "select mesh_lib.disconnected($1, $2) from mesh_lib.gate";
+const NOT_WAITING: &str = "select mesh_lib.not_waiting($1, $2) from mesh_lib.gate";
 /// Not worth a flush: a receipt that a crash takes is a message shown once more.
 const RECEIPT: &str = "select mesh_lib.receipt($1, $2, $3) from mesh_lib.gate, set_config('synchronous_commit', 'off', true)";
 const REFUSED: &str = "select k from mesh_lib.gate, mesh_lib.refused_keys($1) k";
@@ -54,11 +55,16 @@ pub async fn leave(relay: &Relay) {
 
 /// Reports what there is; how many receipts that were.
 async fn flush(relay: &Relay, all: bool) -> Result<usize, Failure> {
-    let (receipts, arrived, gone) = relay.hub.reports();
+    let Reports {
+        receipts,
+        arrived,
+        gone,
+        gave_up,
+    } = relay.hub.reports();
     let count = receipts.len();
     if !receipts.is_empty() {
         if let Err(failure) = confirm_receipts(relay, &receipts).await {
-            if !matches!(failure, Failure::Refused(..)) {
+            if failure.is_busy() || !matches!(failure, Failure::Refused(..)) {
                 relay.hub.put_back(receipts);
             }
             return Err(failure);
@@ -68,10 +74,14 @@ async fn flush(relay: &Relay, all: bool) -> Result<usize, Failure> {
             relay.sweep.notify_one();
         }
     }
-    if !gone.is_empty() {
-        let (ids, secrets): (Vec<Uuid>, Vec<&str>) =
-            gone.iter().map(|a| (a.session_id, &*a.push_secret)).unzip();
-        database::query(relay, DISCONNECTED, &[&ids, &secrets]).await?;
+    for (statement, sessions) in [(DISCONNECTED, gone), (NOT_WAITING, gave_up)] {
+        if !sessions.is_empty() {
+            let (ids, secrets): (Vec<Uuid>, Vec<&str>) = sessions
+                .iter()
+                .map(|a| (a.session_id, &*a.push_secret))
+                .unzip();
+            database::query(relay, statement, &[&ids, &secrets]).await?;
+        }
     }
     if all {
         // Also with nobody here: it is how any relay finds the sessions of one that died.

@@ -2,7 +2,7 @@
 
 use super::relay::{Relay, status};
 use serde_json::Value;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -79,4 +79,70 @@ pub fn post(relay: &Relay, function: &str, headers: &str, body: &[u8]) -> Answer
 
 pub fn get(relay: &Relay, path: &str) -> Answer {
     exchange(relay, &format!("GET {path} HTTP/1.1\nhost: relay"), b"")
+}
+
+/// A connection that stays open, for one call after the other.
+pub struct Line {
+    stream: BufReader<TcpStream>,
+}
+
+impl Line {
+    /// None when nobody listens.
+    pub fn open(port: u16) -> Option<Line> {
+        let stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+        stream.set_nodelay(true).expect("an option");
+        stream
+            .set_read_timeout(Some(Duration::from_secs(60)))
+            .expect("a time-out");
+        Some(Line {
+            stream: BufReader::new(stream),
+        })
+    }
+
+    /// Begins a call and leaves its answer for later. False when the connection broke.
+    pub fn start(&mut self, function: &str, token: &str, body: &str) -> bool {
+        self.start_with(function, &format!("authorization: Bearer {token}"), body)
+    }
+
+    /// The same with these header lines.
+    pub fn start_with(&mut self, function: &str, headers: &str, body: &str) -> bool {
+        let request = format!(
+            "POST /rpc/{function} HTTP/1.1\r\nhost: relay\r\n{headers}\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        self.stream.get_mut().write_all(request.as_bytes()).is_ok()
+    }
+
+    /// The answer to the oldest call that has none yet; None when the connection broke.
+    pub fn answer(&mut self) -> Option<(u16, Value)> {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if self.stream.read_line(&mut head).ok()? == 0 {
+                return None;
+            }
+        }
+        let length = head
+            .lines()
+            .filter_map(|line| line.split_once(':'))
+            .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+            .and_then(|(_, value)| value.trim().parse().ok())?;
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body).ok()?;
+        Some((status(&head), serde_json::from_slice(&body).expect("JSON")))
+    }
+
+    /// A call on a connection that must hold.
+    pub fn call(&mut self, function: &str, token: &str, body: &str) -> (u16, Value) {
+        self.start(function, token, body);
+        self.answer().expect("an answer")
+    }
+
+    /// Whether something came that was not read yet, or the end.
+    pub fn has_answer(&self) -> bool {
+        let stream = self.stream.get_ref();
+        stream.set_nonblocking(true).expect("an option");
+        let has = stream.peek(&mut [0]).is_ok();
+        stream.set_nonblocking(false).expect("an option");
+        has || !self.stream.buffer().is_empty()
+    }
 }

@@ -4,8 +4,10 @@
 #![allow(dead_code)] // each test file uses its part of it
 
 pub mod agent;
+pub mod crowd;
 pub mod editor;
 pub mod http;
+pub mod ledger;
 pub mod postgres;
 pub mod relay;
 pub mod socket;

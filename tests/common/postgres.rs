@@ -1,7 +1,8 @@
 //! A database for one test.
 
 use super::MESH;
-use std::process::Command;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A migrated database; dropped with the value.
@@ -111,6 +112,41 @@ impl Database {
     /// The one value of a query, as the superuser.
     pub fn value(&self, sql: &str) -> String {
         psql(&self.name, sql)
+    }
+}
+
+/// A session of the superuser that is in the middle of a transaction; rolled back with the value.
+pub struct Held(Child);
+
+impl Database {
+    /// Runs SQL in a transaction that stays open, and with it the locks it took.
+    pub fn hold(&self, sql: &str) -> Held {
+        let mut child = Command::new("psql")
+            .args([
+                "-XAtq",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-d",
+                &self.url("postgres"),
+            ])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("psql starts");
+        let script = format!("begin;\n{sql};\n\\echo held\n");
+        let input = child.stdin.as_mut().expect("a pipe");
+        input.write_all(script.as_bytes()).expect("psql reads");
+        let lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        let held = lines.map_while(Result::ok).any(|line| line == "held");
+        assert!(held, "{sql}");
+        Held(child)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
     }
 }
 

@@ -4,7 +4,7 @@ use super::{agent::Agent, relay::Relay};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_tungstenite::tungstenite::{
     Error, HandshakeError, Message, WebSocket, client, client::IntoClientRequest,
 };
@@ -36,11 +36,7 @@ impl Socket {
         let stream = TcpStream::connect(("127.0.0.1", relay.port)).expect("the relay listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
         match client(request, stream) {
-            Ok((ws, _)) => Ok(Socket {
-                ws,
-                kept: VecDeque::new(),
-                last: 0,
-            }),
+            Ok((ws, _)) => Ok(Socket::new(ws)),
             Err(HandshakeError::Failure(Error::Http(answer))) => {
                 let body = answer.body().as_deref().unwrap_or_default();
                 Err((
@@ -49,6 +45,43 @@ impl Socket {
                 ))
             }
             Err(e) => panic!("no upgrade: {e}"),
+        }
+    }
+
+    fn new(ws: WebSocket<TcpStream>) -> Socket {
+        Socket {
+            ws,
+            kept: VecDeque::new(),
+            last: 0,
+        }
+    }
+
+    /// Signed in at a relay that may be gone, or go at any moment; then None.
+    pub fn try_connect(port: u16, token: &str) -> Option<Socket> {
+        let mut request = format!("ws://127.0.0.1:{port}/ws")
+            .into_client_request()
+            .expect("a URL");
+        let bearer = format!("Bearer {token}").parse().expect("a header");
+        request.headers_mut().insert("authorization", bearer);
+        let stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        let (ws, _) = client(request, stream).ok()?;
+        Some(Socket::new(ws))
+    }
+
+    /// A call at such a relay: None when it went away before it answered. Pushes are forgotten.
+    pub fn try_call(&mut self, function: &str, arguments: Value) -> Option<Result<Value, Value>> {
+        self.last += 1;
+        let call = json!({"id": self.last, "call": function, "args": arguments});
+        self.ws.send(Message::text(call.to_string())).ok()?;
+        loop {
+            let mut frame = self.frame()?;
+            if frame["id"] == self.last {
+                return Some(match frame.get_mut("error") {
+                    Some(error) => Err(error.take()),
+                    None => Ok(frame["result"].take()),
+                });
+            }
         }
     }
 
@@ -83,7 +116,10 @@ impl Socket {
 
     /// The next frame; None once the relay has closed.
     pub fn frame(&mut self) -> Option<Value> {
+        // Pings come for ever: they are no reason to go on waiting.
+        let begun = Instant::now();
         loop {
+            assert!(begun.elapsed() < 2 * PATIENCE, "nothing but pings");
             match self.ws.read() {
                 Ok(Message::Text(text)) => {
                     return Some(serde_json::from_str(&text).expect("JSON"));

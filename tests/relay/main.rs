@@ -4,8 +4,13 @@
 mod common;
 
 mod ask;
+mod cancel;
+mod crowd;
 mod database;
 mod ends;
+mod flood;
 mod frames;
+mod hold;
+mod poison;
 mod push;
 mod sign_in;

@@ -66,12 +66,13 @@ heard a >/dev/null; heard b >/dev/null; heard c >/dev/null
 is "$(cat "$dir"/[abc].out | grep -c '^200 200 200$')" 120 "360 crossing sends in 120 batches: no deadlock comes to the surface"
 run_sql -o /dev/null -c 'update mesh_data.setting set turns_per_minute = 30'
 
-# Batches that take mail in opposite orders, as two relays might: one call is told to try again, and does no harm.
+# Batches that take mail in opposite orders, as two relays might: one batch fails as a whole, for its relay to run again.
 tell a "begin; $(status one check_messages)"; heard a >/dev/null
 tell b "begin; $(status two check_messages)"; heard b >/dev/null
 tell a "$(status two check_messages)"; blocked a >/dev/null
-tell b "$(status one check_messages)"; tell a commit; tell b commit; heard a; heard b
-is "$(tail -qn 4 "$dir/a.out" "$dir/b.out" | grep -E '^[0-9]+$' | sort | xargs)" "200 503" "of two batches in a deadlock one call is refused as busy, the rest is done"
+tell b "$(status one check_messages)"
+is "$({ heard a; heard b; } | grep -oE '^[0-9]+$|deadlock detected' | sort | xargs)" "200 deadlock detected" "of two batches in a deadlock one fails, the other is done"
+tell a commit; tell b commit; heard a >/dev/null; heard b >/dev/null
 
 # In order per sender and recipient, also between sessions that commit one after the other
 run_sql -o /dev/null -c "select t.take('one'), t.take('one'), t.take('one'), t.take('one'), t.take('one'), t.take('one'), t.take('one'), t.take('one')" -c "select t.take('one', '{\"limit\": 100}') from generate_series(1, 10)"
@@ -139,7 +140,7 @@ heard c >/dev/null; heard b >/dev/null; tell a "reset lock_timeout"; heard a >/d
 for n in $(seq 6); do tell b "$(texts one 5)"; heard b >/dev/null; done
 run_sql -o /dev/null -c "select mesh_lib.drop_month(mesh_lib.month_of('2020-01-15'))"
 is "$(cat "$dir/b.out" | grep -o '\bkept[0-9]*' | sort -u | wc -l)" 20 "months come and go while mail is sent and taken: all of it arrives"
-is "$(cat "$dir"/[abc].out | grep -ciE 'deadlock|ME5')" 0 "without a deadlock"
+is "$(cat "$dir"/[abc].out | grep -ciE 'deadlock|ME5')" 1 "without another deadlock"
 
 # Revoking a key in the middle of sends
 tell a "begin; $(send two one before)"; is "$(heard a)" 200 "a send is under way"
