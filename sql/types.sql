@@ -4,7 +4,7 @@
 create schema if not exists mesh;
 create schema if not exists mesh_lib;
 
-create domain mesh.awaited as integer constraint awaited_is_0_to_55_seconds check (value between 0 and 55);
+create domain mesh.awaited as integer constraint timeout_is_0_to_55_seconds check (value between 0 and 55);
 comment on domain mesh.awaited is 'Seconds to wait, 0 to 55. The relay runs the function again at each wake until its result is not null; when the time is out, once more with 0.';
 
 create domain mesh.new_secret as jsonb constraint new_secret_has_verifier_and_public_key

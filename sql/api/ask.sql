@@ -55,7 +55,7 @@ mcp: core
 columns: answers waiting_for
 ---
 Ask somebody and wait for the answer. Of several who are asked, it waits for all, and gives what has come when the time is out. `pending` true means that answers are missing: they arrive in your inbox, and `next` waits for them.
-to: one address or several: an agent's name, @group, role:x, #room, or * for everybody else.
+to: one address, or several with commas between: an agent's name, @group, role:x, #room, or * for everybody else.
 message: the question, 1 to 65,536 bytes.
 timeout: seconds to wait, 0 to 55; default 50.
 priority: now (shown at once), next (when the recipient is not working) or low (when it is idle or asks); default next.

@@ -18,7 +18,7 @@ mcp: core
 ---
 Send a message to everybody else, or to all of a group, role or room. It waits for those who are offline.
 message: the text, 1 to 65,536 bytes.
-to: one address or several: *, @group with its subgroups, role:x (all who have it), #room, or names; default * (everybody else).
+to: one address, or several with commas between: *, @group with its subgroups, role:x (all who have it), #room, or names; default * (everybody else).
 exclude: names of those who get no copy; default nobody.
 priority: now (shown at once), next (when the recipient is not working) or low (when it is idle or asks); default next.
 mentions: names of recipients who are meant above all, up to 100: they hear it now; default none.

@@ -32,8 +32,9 @@ returns table (message_id uuid, sent_at timestamptz, "from" text, "to" text, mes
 language plpgsql stable security definer set search_path = '' as $$
 declare
   _me constant mesh_lib.identity := mesh_lib.me();
-  _with constant uuid := case when list_messages."with" is not null then mesh_lib.agent_id_of(_me.mesh_id, lower(btrim(list_messages."with"))) end;
-  _room constant uuid := case when list_messages.room is not null then mesh_lib.room_to_read(_me, list_messages.room) end;
+  _with constant uuid := case when btrim(list_messages."with") not like '#%' then mesh_lib.agent_id_of(_me.mesh_id, lower(btrim(list_messages."with"))) end;
+  _room_name constant text := coalesce(list_messages.room, substring(list_messages."with" from '^\s*#.*'));
+  _room constant uuid := case when _room_name is not null then mesh_lib.room_to_read(_me, _room_name) end;
   _query constant text := nullif(lower(list_messages.query), '');
   _position constant bigint := case when list_messages.before is null then 9223372036854775807
     else (select m.position from mesh_data.message m where m.message_id = list_messages.before and m.room_id = _room) end;
@@ -81,7 +82,7 @@ mcp: core
 columns: sent_at from to message message_id
 ---
 List messages you sent and received, or all of a room you are in: the newest of them, in the order they were sent.
-with: only what passed between you and this agent, or in a room what it said; default all.
+with: only what passed between you and this agent, or in a room what it said; or a #room, like room. Default all.
 room: a room you are in, with all that was said there; default your own messages.
 query: only messages with this text in them, upper or lower case; default all.
 before: the id of a message: only older ones; default the newest.

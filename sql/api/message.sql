@@ -32,7 +32,7 @@ mcp: core
 set: send_messages
 ---
 Send a message. It is stored when this answers, and waits for those who are offline.
-to: one address or several: an agent's name, 8 or more hex digits its key begins with, @group with its subgroups, role:x, #room, or * for everybody else.
+to: one address, or several with commas between: an agent's name, 8 or more hex digits its key begins with, @group with its subgroups, role:x, #room, or * for everybody else.
 message: the text, 1 to 65,536 bytes.
 priority: now (shown at once), next (when the recipient is not working) or low (when it is idle or asks); default next, or what a pool says.
 reply_to: the id of the message this answers; default none.

@@ -8,7 +8,7 @@ create policy schedule_insert on mesh_data.schedule for insert to mesh_agent
   with check (agent_id = (select mesh_lib.my_agent()) and mesh_id = (select mesh_lib.my_mesh()) and key_id = (select (mesh_lib.me()).key_id));
 
 -- When a message is due for the first time, from what its sender said of it. ME400 unless that is one time, within a year.
-create function mesh_lib.due_at(at timestamptz, "in" text, cron text, timezone text) returns timestamptz
+create function mesh_lib.due_at(at text, "in" text, cron text, timezone text) returns timestamptz
 language plpgsql stable set search_path = '' as $$
 declare
   _now constant timestamptz := mesh_lib.now();
@@ -24,10 +24,21 @@ begin
     end if;
     return _due_at;
   end if;
+  if due_at.at !~* '^\s*\d{4}-\d\d-\d\d[t ]\d\d:\d\d(:\d\d(\.\d+)?)?\s*(z|[+-]\d\d(:?\d\d)?)?\s*$' then
+    perform mesh_lib.fail(400, format('at is a date and a time such as 2026-12-24T18:00, or 2026-12-24T18:00+01:00: not %L', left(due_at.at, 63)),
+      'mesh schedule --help');
+  end if;
   begin
-    _due_at := coalesce(due_at.at, _now + due_at."in"::interval);
+    _due_at := case
+      when due_at."in" is not null then _now + due_at."in"::interval
+      when due_at.at ~* ':[\d.]+\s*(z|[+-][\d:]+)\s*$' then due_at.at::timestamptz
+      else due_at.at::timestamp at time zone due_at.timezone
+    end;
   exception when data_exception or invalid_datetime_format or datetime_field_overflow or interval_field_overflow then
-    perform mesh_lib.fail(400, format('in is a span of time such as 10 minutes, 2h or PT5M: not %L', left(due_at."in", 63)), 'mesh schedule --help');
+    perform mesh_lib.fail(400, case
+      when due_at.at is not null then format('there is no such time: %L', left(due_at.at, 63))
+      else format('in is a span of time such as 10 minutes, 2h or PT5M: not %L', left(due_at."in", 63))
+    end, 'mesh schedule --help');
   end;
   if _due_at < _now then
     perform mesh_lib.fail(400, 'this time is over: a message is scheduled for later', 'mesh schedule --help');
@@ -38,7 +49,7 @@ begin
 end
 $$;
 
-create function mesh.schedule_message("to" mesh.addresses, message text, at timestamptz default null, "in" text default null, cron text default null,
+create function mesh.schedule_message("to" mesh.addresses, message text, at text default null, "in" text default null, cron text default null,
   timezone text default 'UTC', priority text default null,
   out schedule_id uuid, out next_at timestamptz, out next text)
 language plpgsql volatile set search_path = '' as $$
@@ -76,16 +87,16 @@ who: agent
 mcp: core
 ---
 Schedule a message for later, once or again and again. It is sent as you, also while you are away, as long as your key is good. If the server is down at that time, a message for one time is sent as soon as it is back, and a recurring one once, for the latest time it missed.
-to: one address or several: an agent's name, @group, role:x, #room, or * for everybody else; who that is, is seen when it is sent.
+to: one address, or several with commas between: an agent's name, @group, role:x, #room, or * for everybody else; who that is, is seen when it is sent.
 message: the text, 1 to 65,536 bytes.
-at: when, with the offset from UTC: 2026-12-24T18:00:00+01:00; at most a year ahead. Or say in or cron.
+at: when: 2026-12-24T18:00 by the clock of timezone, or 2026-12-24T18:00+01:00 with an offset from UTC; at most a year ahead. Or say in or cron.
 in: after how long: 10 minutes, 2h, PT5M; at most a year.
 cron: again and again: minute, hour, day of the month, month and day of the week, such as 0 9 * * mon-fri; or @hourly, @daily, @weekly, @monthly.
-timezone: whose clock cron means, such as Europe/Berlin; default UTC.
+timezone: whose clock at and cron mean, such as Europe/Berlin; default UTC.
 priority: now (shown at once), next (when the recipient is not working) or low (when it is idle or asks); default next.
 example: mesh schedule backend "is the migration through?" --in "20 minutes"
 example: mesh schedule '*' "stand-up: what do you do today?" --cron "0 9 * * mon-fri" --timezone Europe/Berlin$$;
-grant execute on function mesh.schedule_message(mesh.addresses, text, timestamptz, text, text, text, text) to mesh_agent;
+grant execute on function mesh.schedule_message(mesh.addresses, text, text, text, text, text, text) to mesh_agent;
 
 create function mesh.list_scheduled() returns table (
   schedule_id uuid, "to" text, message text, state text, next_at timestamptz, cron text, timezone text, priority text, sent bigint,

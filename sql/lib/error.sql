@@ -45,6 +45,11 @@ begin
       'message', coalesce(nullif(replace(error_object.constraint_name, '_', ' '), ''), 'that value is missing'), 'hint', '');
   elsif _status = 403 then
     return json_build_object('code', 'ME403', 'message', 'this key may not do that', 'hint', '');
+  elsif error_object.sqlstate = '22P02' and error_object.message like '% uuid: %' then
+    return json_build_object('code', 'ME400', 'hint', '',
+      'message', format('%s is no id: it is 36 characters, as the call that made the thing gave it', left(substring(error_object.message from ': (.*)'), 63)));
+  elsif error_object.sqlstate = '22P02' and error_object.message like '% integer: %' then
+    return json_build_object('code', 'ME400', 'message', left(substring(error_object.message from ': (.*)'), 63) || ' is no whole number', 'hint', '');
   end if;
   return json_build_object('code', 'ME' || _status, 'message', left(error_object.message, 300), 'hint', '');
 end

@@ -79,7 +79,7 @@ begin
   elsif allow.who = 'account' and (allow.me).kind <> 'account' then
     perform mesh_lib.fail(403, 'this call needs the account key; this key belongs to one agent', 'mesh login');
   elsif allow.needs_mesh and (allow.me).mesh_id is null then
-    perform mesh_lib.fail(400, 'which mesh?', 'mesh projects',
+    perform mesh_lib.fail(400, 'which mesh? Name one with --mesh, or in the header Mesh', 'mesh projects',
       jsonb_build_object('candidates', array(
         select m.name from mesh_data.member b join mesh_data.mesh m on m.mesh_id = b.mesh_id
         where b.account_id = (allow.me).account_id and b.revoked_at is null order by m.name)));

@@ -1,5 +1,6 @@
 //! The options every command takes.
 
+use clap::{ArgMatches, FromArgMatches as _, parser::ValueSource};
 use std::path::PathBuf;
 
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -25,4 +26,28 @@ pub struct Globals {
     /// Print no notes
     #[arg(short, long, global = true)]
     pub quiet: bool,
+}
+
+impl Globals {
+    /// As given. An empty variable is none; an empty option is a mistake, and stays.
+    pub fn given(matches: &ArgMatches) -> Result<Globals, clap::Error> {
+        let mut globals = Globals::from_arg_matches(matches)?;
+        let texts = [
+            ("relay", &mut globals.relay),
+            ("mesh", &mut globals.mesh),
+            ("agent", &mut globals.agent),
+        ];
+        for (id, value) in texts {
+            let is_variable = matches.value_source(id) == Some(ValueSource::EnvVariable);
+            if is_variable && value.as_deref() == Some("") {
+                *value = None;
+            }
+        }
+        Ok(globals)
+    }
+}
+
+/// What a variable of the environment says. An empty one says nothing.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|v| !v.is_empty())
 }

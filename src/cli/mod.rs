@@ -140,7 +140,7 @@ async fn run(mut words: Vec<OsString>) -> ExitCode {
 }
 
 async fn dispatch(catalogue: &Catalogue, matches: &ArgMatches) -> Result<()> {
-    let globals = Globals::from_arg_matches(matches).map_err(|e| usage(&e))?;
+    let globals = Globals::given(matches).map_err(|e| usage(&e))?;
     let Some((name, inner)) = matches.subcommand() else {
         return Err(Error::usage("which command?").hint("mesh --help"));
     };
@@ -209,10 +209,10 @@ impl Before {
                 _ => {}
             }
         }
-        before.relay = before.relay.or_else(|| std::env::var("MESH_RELAY").ok());
+        before.relay = before.relay.or_else(|| globals::variable("MESH_RELAY"));
         before.ca = before
             .ca
-            .or_else(|| std::env::var_os("MESH_CA").map(PathBuf::from));
+            .or_else(|| globals::variable("MESH_CA").map(PathBuf::from));
         before
     }
 }

@@ -29,7 +29,9 @@ pub fn add(mut command: Command, catalogue: &Catalogue, mesh_given: bool) -> Com
         let Some(cli) = &function.cli else { continue };
         for (i, path) in std::iter::once(&cli.verb).chain(&cli.aliases).enumerate() {
             if is_free(path) {
-                let leaf = leaf(path, function, mesh_given, &reserved).hide(i > 0);
+                // An alias is not listed, except below a word that has nothing but aliases.
+                let is_listed = i == 0 || path.len() > 1 && !has_verb(catalogue, &path[0]);
+                let leaf = leaf(path, function, mesh_given, &reserved).hide(!is_listed);
                 leaves.push((path, i > 0, leaf));
             }
         }
@@ -47,6 +49,7 @@ pub fn add(mut command: Command, catalogue: &Catalogue, mesh_given: bool) -> Com
         if command.find_subcommand(&path[0]).is_none() {
             command = command.subcommand(
                 Command::new(path[0].clone())
+                    .hide(!has_verb(catalogue, &path[0]))
                     .subcommand_required(true)
                     .arg_required_else_help(true),
             );
@@ -54,6 +57,12 @@ pub fn add(mut command: Command, catalogue: &Catalogue, mesh_given: bool) -> Com
         command = command.mut_subcommand(&path[0], |parent| below(parent, leaf));
     }
     command
+}
+
+/// Is `word` the first of a command's own name, not only of an alias?
+fn has_verb(catalogue: &Catalogue, word: &str) -> bool {
+    let mut verbs = catalogue.functions.iter().filter_map(|f| f.cli.as_ref());
+    verbs.any(|cli| cli.verb.first().is_some_and(|first| first == word))
 }
 
 /// The function that `path`, the words of a command, calls.
@@ -163,7 +172,9 @@ fn below(parent: Command, leaf: Command) -> Command {
         return parent;
     }
     if !parent.is_subcommand_required_set() {
+        let is_hidden = parent.is_hide_set() && leaf.is_hide_set();
         return parent
+            .hide(is_hidden)
             .subcommand(leaf)
             .subcommand_negates_reqs(true)
             .args_conflicts_with_subcommands(true);

@@ -60,6 +60,8 @@ select is(t.tried('designer', 'reply', null, :'alone') #>> '{answer,to}', '#plan
 select t.refuses('who is not in the room does not: ' || f, 404, 'commander', f, case f when 'reply' then :'alone' else :'alone'::jsonb - 'message' end)
 from unnest(array['get_message', 'message_status', 'reply']) f;
 select t.refuses('a room one is not in is not read', 403, 'commander', 'list_messages', '{"room": "plans"}');
+select t.refuses('nor under its address', 403, 'commander', 'list_messages', '{"with": "#plans"}');
+select is(t.does('designer', 'list_messages', '{"with": "#plans"}'), t.does('designer', 'list_messages', '{"room": "plans"}'), 'a room goes by its address, too');
 select t.refuses('a room of another mesh is not there: ' || w, 404, w, 'list_messages', '{"room": "plans"}') from unnest(array['scout', 'visitor']) w;
 select t.does('designer', 'list_messages', '{"room": "plans", "limit": 1}') #>> '{0,message_id}' as last \gset
 select is(t.listed('designer', jsonb_build_object('room', 'plans', 'before', :'last', 'limit', 1)), 'in the room 2', 'and what was before it');

@@ -83,12 +83,17 @@ create function t.shown(who text) returns text language sql volatile as $$ selec
 select t.refuses(c.fact, 400, 'designer', 'schedule_message', '{"to": "commander", "message": "x"}' || c.arguments::jsonb) from (values
   ('no time at all', '{}'), ('two times', '{"in": "1 hour", "cron": "@daily"}'), ('a time that is over', '{"at": "2020-01-01T00:00:00Z"}'), ('a negative span', '{"in": "-1 minutes"}'),
   ('more than a year', '{"in": "2 years"}'), ('the end of time', '{"at": "infinity"}'), ('before all time', '{"at": "-infinity"}'), ('no span', '{"in": "soon"}'), ('an empty span', '{"in": ""}'),
-  ('a span beyond all measure', '{"in": "999999999999 years"}'), ('no time', '{"at": "tomorrowish"}'), ('a wrong cron expression', '{"cron": "61 * * * *"}'), ('a cron expression of no day', '{"cron": "0 0 30 2 *"}'),
+  ('a span beyond all measure', '{"in": "999999999999 years"}'), ('no time', '{"at": "tomorrowish"}'), ('a day that is none', '{"at": "2027-02-31T10:00Z"}'), ('a word for a time', '{"at": "tomorrow"}'), ('a time with the name of a zone', '{"at": "2027-01-01 10:00 Europe/Berlin"}'), ('a wrong cron expression', '{"cron": "61 * * * *"}'), ('a cron expression of no day', '{"cron": "0 0 30 2 *"}'),
   ('an unknown time zone', '{"cron": "@daily", "timezone": "Europe/Atlantis"}'), ('a time zone that is an offset', '{"cron": "@daily", "timezone": "UTC+3"}'),
   ('an empty message', '{"in": "1 hour", "message": ""}'), ('a priority that is none', '{"in": "1 hour", "priority": "high"}'), ('oneself', '{"in": "1 hour", "to": "designer"}'), ('nobody', '{"in": "1 hour", "to": []}')) c (fact, arguments);
 select t.refuses('an unknown agent', 404, 'designer', 'schedule_message', '{"to": "nobody", "message": "x", "in": "1 hour"}');
 select t.refuses('a message that is too long', 413, 'designer', 'schedule_message', jsonb_build_object('to', 'commander', 'message', repeat('x', 65537), 'in', '1 hour'));
 select t.works('a span in words: ' || s, 'designer', 'schedule_message', jsonb_build_object('to', 'commander', 'message', 'x', 'in', s)) from unnest(array['10 minutes', '2h', 'PT5M', '1 day 3 hours', '1 year', '0']) s;
+select is(mesh_lib.due_at(a.at, null, null, a.timezone), a.due_at::timestamptz, a.fact) from (
+  select to_char(mesh_lib.now() at time zone 'UTC' + interval '1 day', 'YYYY-MM-DD') as day) d
+cross join lateral (values
+  (d.day || 'T12:00', 'UTC', d.day || ' 12:00Z', 'a time without an offset is in UTC'), (d.day || ' 12:00:30', 'Asia/Tokyo', d.day || ' 03:00:30Z', 'or by the clock that is named'),
+  (d.day || 'T12:00+01:00', 'Asia/Tokyo', d.day || ' 11:00Z', 'an offset counts'), (d.day || 'T12:00:00.5z', 'Asia/Tokyo', d.day || ' 12:00:00.5Z', 'and Z'), (d.day || ' 12:00 -0230', 'UTC', d.day || ' 14:30Z', 'also a negative one')) a (at, timezone, due_at, fact);
 select t.does('designer', 'schedule_message', '{"to": "commander", "message": "x", "cron": "@daily", "timezone": "europe/berlin"}') as daily \gset
 select is(:'daily'::jsonb ->> 'next', 'mesh schedule cancel ' || (:'daily'::jsonb ->> 'schedule_id'), 'who schedules is told how to cancel');
 select is(t.listed('designer', (:'daily'::jsonb ->> 'schedule_id')::uuid) ->> 'timezone', 'Europe/Berlin', 'a time zone has its proper name');
