@@ -147,7 +147,8 @@ alter table mesh_data.agent
 
 -- When an agent that works was last heard of: it is idle when that is long ago.
 alter table mesh_data.activity
-  add column heard_at timestamptz not null default now();
+  add column heard_at timestamptz not null default now(),
+  add column taken_message_id uuid;
 
 -- What is said in a room has a position there: clocks do not tell who spoke first.
 alter table mesh_data.message

@@ -30,7 +30,7 @@ begin
 
   update mesh_data.activity v set summary = mesh_lib.checked_text(done.summary, 'the summary', 500),
     status = case v.status when 'working' then 'idle' else v.status end,
-    status_at = case v.status when 'working' then mesh_lib.now() else v.status_at end
+    status_at = case v.status when 'working' then mesh_lib.now() else v.status_at end, taken_message_id = null
   where v.agent_id = mesh_lib.my_agent() returning v.status into done.status;
   perform mesh_lib.ping();
 end
@@ -40,7 +40,7 @@ cli: done <summary>
 who: agent
 mcp: core
 ---
-Report that a task is done, and be idle. Goes to who gave it: the sender of the newest message you took, else commander, else the owner of the mesh. Acknowledges what your last check returned.
+Report that a task is done, and be idle. Goes to who gave it: the sender of the newest message you took that answers none of yours, else commander, else the owner of the mesh. Acknowledges what your last check returned.
 summary: what was done, in a sentence of up to 500 characters; your peers see it in their list, too.
 to: whom to tell instead: an agent's name, @group, role:x, #room, or * for everybody else; default who gave the task.
 request_id: names this call, so that it reports once however often it is run; the client fills it in.
@@ -48,16 +48,21 @@ seen: the claim of the last answer that arrived; the client fills it in.
 example: mesh done "the header is on the new grid, see branch header"$$;
 grant execute on function mesh.done(text, mesh.addresses, mesh.request_id, mesh.seen) to mesh_agent;
 
--- The newest message that the caller has taken and not settled; with `seen`, of those that arrived with that answer.
+-- What the caller works on: the newest message it has in its hands, or else the last one it took before. With `seen`, only what
+-- arrived with that answer is in its hands. Answers to its own questions come last.
 create function mesh_lib.in_hand(seen uuid) returns mesh_data.message
 language sql stable set search_path = '' as $$
   select m.*
-  from mesh_data.delivery d join mesh_data.message m on m.message_id = d.message_id
-  where d.agent_id = (select mesh_lib.my_agent()) and d.state in ('queued', 'delivered') and d.claimant_id = (select mesh_lib.claimant())
-    and (in_hand.seen is null or d.claim_id = in_hand.seen)
-  order by d.position desc limit 1
+  from (
+    select d.message_id, 0 as rank, d.position from mesh_data.delivery d
+    where d.agent_id = (select mesh_lib.my_agent()) and d.state in ('queued', 'delivered') and d.claimant_id = (select mesh_lib.claimant())
+      and (in_hand.seen is null or d.claim_id = in_hand.seen)
+    union all
+    select v.taken_message_id, 1, 0 from mesh_data.activity v where v.agent_id = (select mesh_lib.my_agent())
+  ) t
+  join mesh_data.message m on m.message_id = t.message_id
+  order by m.reply_to is not null, t.rank, t.position desc limit 1
 $$;
-
 -- To whom an agent reports that nobody asked: commander, or the owner of the mesh; null for who is that itself.
 create function mesh_lib.superior() returns text
 language sql stable set search_path = '' as $$

@@ -145,9 +145,10 @@ begin
   return query
     select coalesce(a.name, mesh_lib.pool_address(d.mesh_id, _message.address, d.agent_id)) as agent,
       case when d.state in ('queued', 'delivered') and d.expires_at <= mesh_lib.now() then 'expired'
-        when d.state = 'queued' and p.status <> 'offline' then 'pushed' else d.state end,
+        when d.state = 'queued' and p.online and mesh_lib.is_pushed(d.priority, p.status) then 'pushed' else d.state end,
       case when d.state in ('queued', 'delivered') and coalesce(d.expires_at > mesh_lib.now(), true) then
-        case when d.due_at > mesh_lib.now() then 'its time' when a.agent_id is null then 'somebody of this role' else p.why end end,
+        case when d.due_at > mesh_lib.now() then 'its time' when a.agent_id is null then 'somebody of this role'
+          when not coalesce(p.online and mesh_lib.is_pushed(d.priority, p.status), false) then p.why end end,
       d.reason, d.attempts, case when d.state in ('queued', 'delivered') then d.due_at end, d.expires_at, d.delivered_at, case d.state when 'acknowledged' then d.settled_at end
     from mesh_data.delivery d
     left join mesh_data.agent a on a.agent_id = d.agent_id

@@ -31,9 +31,9 @@ language sql stable return case
   end;
 
 -- All of it for one agent.
-create function mesh_lib.peer_status(agent_id uuid, out status text, out why text, out session_id uuid)
+create function mesh_lib.peer_status(agent_id uuid, out status text, out why text, out session_id uuid, out online boolean)
 language sql stable set search_path = '' as $$
-  select t.status, mesh_lib.why_silent(a.kind, a.identity_key is not null, s.session_id, coalesce(p.confirmed_at, s.opened_at), x.presence, t.status), s.session_id
+  select t.status, mesh_lib.why_silent(a.kind, a.identity_key is not null, s.session_id, coalesce(p.confirmed_at, s.opened_at), x.presence, t.status), s.session_id, x.presence = 'online'
   from mesh_data.agent a
   left join mesh_data.activity v on v.agent_id = a.agent_id
   left join mesh_data.session s on s.agent_id = a.agent_id and s.ended_at is null

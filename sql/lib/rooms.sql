@@ -78,18 +78,27 @@ begin
 end
 $$;
 
--- A definer: a message the caller may read: sent by it, sent to it, or said in a room it is in, also before it came. ME404.
-create function mesh_lib.message_to_read(message_id uuid) returns mesh_data.message
-language plpgsql stable security definer set search_path = '' as $$
+-- A message that somebody may read: sent by it, sent to it, or said in a room it is in, also before it came. Or null.
+create function mesh_lib.readable(me mesh_lib.identity, message_id uuid) returns mesh_data.message
+language plpgsql stable set search_path = '' as $$
 declare
-  _me constant mesh_lib.identity := mesh_lib.me();
   _message mesh_data.message;
 begin
   select m.* into _message from mesh_data.message m
-  where m.message_id = message_to_read.message_id and m.mesh_id = _me.mesh_id and (m.sender_agent_id = _me.agent_id
-    or exists (select from mesh_data.delivery d where d.message_id = m.message_id and d.agent_id = _me.agent_id)
-    or exists (select from mesh_data.room_member r where r.room_id = m.room_id and r.agent_id = _me.agent_id));
-  if not found then
+  where m.message_id = readable.message_id and m.mesh_id = (readable.me).mesh_id and (m.sender_agent_id = (readable.me).agent_id
+    or exists (select from mesh_data.delivery d where d.message_id = m.message_id and d.agent_id = (readable.me).agent_id)
+    or exists (select from mesh_data.room_member r where r.room_id = m.room_id and r.agent_id = (readable.me).agent_id));
+  return _message;
+end
+$$;
+
+-- A definer: a message the caller may read, or ME404.
+create function mesh_lib.message_to_read(message_id uuid) returns mesh_data.message
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  _message constant mesh_data.message := mesh_lib.readable(mesh_lib.me(), message_to_read.message_id);
+begin
+  if _message.message_id is null then
     perform mesh_lib.fail(404, 'there is no such message, or you are no party to it', 'mesh history');
   end if;
   return _message;
@@ -247,6 +256,10 @@ begin
   select r.* into _room from mesh_data.room r where r.room_id = take_floor.room_id for no key update;
   if _room.closed_at is not null then
     perform mesh_lib.fail_closed(_room.name);
+  end if;
+  if _room.mode = 'round-robin' and exists (select from mesh_data.agent a where a.agent_id = take_floor.agent_id and a.kind = 'person') then
+    -- Turns are for agents: a person speaks at any time, and takes nobody's turn.
+    return;
   end if;
   _turn := mesh_lib.floor_of(_room);
   if _room.mode = 'reactive' and take_floor.agent_id = _room.floor_agent_id then

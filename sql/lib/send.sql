@@ -31,6 +31,9 @@ begin
   elsif letter.expires_at <= mesh_lib.now() then
     perform mesh_lib.fail(400, 'a message expires in 1 second or later', '');
   end if;
+  if letter.reply_to is not null and (mesh_lib.readable(_me, letter.reply_to)).message_id is null then
+    perform mesh_lib.fail(404, 'there is no such message to answer, or you are no party to it', 'mesh inbox --peek');
+  end if;
   letter.agents := '{}';
   foreach _address in array letter.addresses loop
     letter.agents := letter.agents || mesh_lib.recipients(_me, _address, letter.everyone);
@@ -294,7 +297,7 @@ begin
       json_agg(json_build_object('agent', coalesce(h.name, (
           select mesh_lib.pool_address(m.mesh_id, m.address, d.agent_id) from unnest(outcomes.messages) m where m.message_id = d.message_id)),
         'state', case when d.state = 'queued' and y.shown then 'pushed' else d.state end,
-        'waits_for', case when d.state in ('queued', 'delivered') then h.why end) order by h.name),
+        'waits_for', case when d.state in ('queued', 'delivered') and not y.shown then h.why end) order by h.name),
       jsonb_agg(h.session_id) filter (where x.here),
       -- Most of what is before a letter is in the same batch; not before or after a repeated one, which is older.
       jsonb_agg(coalesce(d.previous, (

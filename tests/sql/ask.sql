@@ -163,6 +163,10 @@ select ok(t.does('designer', 'get_agent_status', '{"agent": "backend"}') @> '{"s
 select ok(t.does('designer', 'check_messages') #> '{messages,0}' @> jsonb_build_object('message', 'the header is done', 'reply_to', :'task'), 'the report answers the task');
 select is(t.done('backend', '{"request_id": "00000000-0000-4000-8000-000000000001"}', :'backend') ->> 'message_id', :'done'::jsonb ->> 'message_id', 'run again it is the same report');
 select is(t.done('backend', '{}', :'backend') ->> 'reported_to', 'commander', 'with nothing in hand it goes to commander');
+select t.send('designer', 'backend', 'one more task'), t.take('backend', '{}', :'backend'), t.take('backend', '{}', :'backend');
+select is(t.done('backend', '{}', :'backend') ->> 'reported_to', 'designer', 'a task that was acknowledged meanwhile still says to whom');
+select is(t.done('backend', '{}', :'backend') ->> 'reported_to', 'commander', 'once');
+update mesh_data.activity set taken_message_id = null;
 select is(t.done('commander') ->> 'reported_to', 'alice', 'of commander to the owner');
 select is(t.done('backend', '{"to": "alice, designer"}', :'backend') ->> 'reported_to', 'alice, designer', 'or to whom it says');
 select t.send('designer', 'backend', 'not arrived'), t.take('backend', '{}', :'backend');
@@ -176,6 +180,7 @@ select t.refuses('a summary that is too long', 413, 'backend', 'done', jsonb_bui
 select t.does('alice', 'remove_agent', '{"agent": "commander"}', 'proj');
 select is(t.done('backend') ->> 'reported_to', 'alice', 'without a commander a report goes to the owner');
 select t.take('alice'), t.take('alice');
+update mesh_data.activity set taken_message_id = null;
 select t.refuses('the owner has nobody to report to', 404, 'alice', 'done', '{"summary": "x"}', 'proj');
 
 -- Profiles

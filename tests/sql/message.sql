@@ -175,6 +175,22 @@ select t.works('one acknowledged makes room', 'designer', 'send_message', '{"to"
 select t.pass('30 days');
 select is(t.inbox('backend'), 'f2 f3 f5', 'a month later all of it is there');
 
+-- Only what one may read can be answered.
+select t.send('designer', 'alice', 'a secret') as secret \gset
+select t.refuses('an answer to a message of others', 404, 'commander', 'send_message', jsonb_build_object('to', 'designer', 'message', 'me!', 'reply_to', :'secret'));
+select t.refuses('an answer to nothing', 404, 'commander', 'send_message', jsonb_build_object('to', 'designer', 'message', 'x', 'reply_to', gen_random_uuid()));
+
+-- Held mail is not called pushed.
+select t.pass('0');
+select t.open('commander', ' held', '{"takeover": true}');
+select t.does('commander', 'set_status', '{"status": "dnd"}');
+select t.send('designer', 'commander', 'held') as held \gset
+select is((t.does('designer', 'message_status', jsonb_build_object('message_id', :'held')) #> '{0}') - '{attempts}'::text[],
+  '{"agent": "commander", "state": "queued", "waits_for": "does not want to be disturbed", "reason": null, "due_at": null, "expires_at": null, "delivered_at": null, "acknowledged_at": null}',
+  'what waits for dnd to end is queued');
+select t.does('commander', 'set_status', '{"status": "idle"}');
+select ok(t.does('designer', 'message_status', jsonb_build_object('message_id', :'held')) -> 0 @> '{"state": "pushed", "waits_for": null}', 'and then pushed');
+
 -- Ids sort in the order they were made.
 select t.pass('0');
 create table t.id as select n, mesh_lib.new_id() as id from generate_series(1, 20000) n;

@@ -149,7 +149,7 @@ select t.open('backend') as backend, t.open('designer') as designer \gset
 select is(t.does('backend', 'create_room', '{"name": "round", "members": ["carol", "commander", "designer"], "mode": "round-robin"}') -> 'turn', 'null', 'a round begins with anybody');
 select is(t.say('commander', '#round', 'r1'), '200', 'somebody begins');
 select is(t.turn('#round'), 'designer', 'then it is the turn of the next');
-select is(t.say(w, '#round', 'x'), '409 designer', w || ' is told whose turn it is') from unnest(array['commander', 'backend', 'carol']) w;
+select is(t.say(w, '#round', 'x'), '409 designer', w || ' is told whose turn it is') from unnest(array['commander', 'backend']) w;
 select is(t.say('designer', '#round', 'r2'), '200', 'who speaks');
 select is(t.say('backend', '#round', 'r3'), '200', 'then the first again');
 select is(t.turn('#round'), 'commander', 'who is not there is passed over');
@@ -187,6 +187,8 @@ select is(t.say('backend', '#round', 'x', '{"key": "refused"}'), '409 commander'
 select t.say('commander', '#round', 'r10');
 select is(t.say('backend', '#round', 'r11', '{"key": "refused"}'), '200', 'is free when the turn comes');
 select is(t.history('commander', 'round'), 'r1 r2 r3 r4 r5 r6 r7 r8 r9 r10 r11', 'the history is in the order of turns');
+select is(t.does('carol', 'send_message', '{"to": "#round", "message": "a word"}', 'alice/proj') ->> 'duplicate', 'false', 'a person speaks out of turn');
+select is(t.turn('#round'), 'designer', 'and takes nobody''s');
 -- Removed while it has the turn
 select is(t.turn('#round'), 'designer', 'a guest has the turn');
 select t.does('alice', 'revoke_member', '{"member": "designer"}', 'proj');
@@ -197,7 +199,7 @@ select is(t.room('backend', '#round') ->> 'turn', 'backend', 'one is left');
 select is(t.say('backend', '#round', 'r' || n), '200', 'who is alone may go on') from generate_series(13, 15) n;
 select is(t.room('backend', '#round') ->> 'turn', null, 'and anybody may come in');
 select is(t.say('carol', '#round', 'r16'), '200', 'also without a window');
-select is(t.room('backend', '#round') ->> 'turn', 'backend', 'then it is the other''s turn');
+select is(t.room('backend', '#round') ->> 'turn', null, 'a person takes nobody''s turn');
 select t.does('backend', 'close_session', '{}', null, :'backend');
 select is(t.say(w, '#round', 'y'), '200', 'with nobody there ' || w || ' may speak') from unnest(array['carol', 'carol', 'commander']) w;
 
