@@ -12,6 +12,8 @@ use uuid::Uuid;
 pub const OUTSTANDING: usize = 128;
 /// How long it may leave that many before it counts as slow.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a push is remembered that the database no longer has queued: what was sent after it may still be on its way here.
+const MEMORY: Duration = Duration::from_secs(1);
 
 /// A frame for a session, under the id its receipt will name.
 pub struct Frame {
@@ -28,13 +30,30 @@ pub struct Pushed {
     pub receipt: bool,
     /// the look under way when it was pushed at once: that one may not have seen it queued yet
     look: Option<u64>,
+    /// since when the database has it queued no more
+    gone: Option<Instant>,
+    /// whether that is because of its receipt, which a look under way may not have seen
+    reported: bool,
+}
+
+impl Pushed {
+    /// Whether the database may still have it queued.
+    pub fn is_queued(&self) -> bool {
+        self.gone.is_none()
+    }
+
+    /// The database has its receipt, and so has it queued no more.
+    pub fn report(&mut self) {
+        self.reported = true;
+        self.gone.get_or_insert_with(Instant::now);
+    }
 }
 
 /// A session and what its client has been shown.
 pub struct Session {
     pub socket: u64,
     pub push_secret: Arc<str>,
-    /// pushed on this socket and still queued in the database
+    /// pushed on this socket and still queued in the database, or until a moment ago
     pub pushed: HashMap<Uuid, Pushed>,
     /// counts looks at the database
     pub look: u64,
@@ -65,21 +84,27 @@ impl Session {
     /// What waits to be seen by a wait first, or for receipts, is left for the next time.
     pub fn deliver(&mut self, outbox: &Outbox, frames: Vec<Frame>, at_most: usize) -> u64 {
         let all_seen = frames.len() < at_most;
+        self.pushed
+            .retain(|_, pushed| pushed.gone.is_none_or(|since| since.elapsed() < MEMORY));
         if all_seen {
             let queued: HashSet<_> = frames.iter().map(|f| (f.id, f.attempts)).collect();
-            let look = self.look;
-            self.pushed.retain(|id, pushed| {
-                queued.contains(&(*id, pushed.attempts)) || pushed.look >= Some(look)
-            });
+            for (id, pushed) in &mut self.pushed {
+                if !queued.contains(&(*id, pushed.attempts)) && pushed.look < Some(self.look) {
+                    pushed.gone.get_or_insert_with(Instant::now);
+                }
+            }
             self.offered.retain(|offered| queued.contains(offered));
         }
         self.behind = !all_seen;
-        let mut outstanding = self.pushed.values().filter(|p| !p.receipt).count();
+        let mut outstanding = self.outstanding();
         let mut news = false;
         let mut pushes = 0;
         for frame in frames {
             let pushed = self.pushed.get(&frame.id);
-            if pushed.is_some_and(|pushed| pushed.attempts == frame.attempts) {
+            let is_shown = |pushed: &Pushed| {
+                pushed.attempts == frame.attempts && (pushed.is_queued() || pushed.reported)
+            };
+            if pushed.is_some_and(is_shown) {
                 continue;
             }
             let attempt = (frame.id, frame.attempts);
@@ -101,6 +126,8 @@ impl Session {
                 attempts: frame.attempts,
                 receipt: false,
                 look: None,
+                gone: None,
+                reported: false,
             };
             self.pushed.insert(frame.id, pushed);
             self.offered.remove(&attempt);
@@ -120,10 +147,16 @@ impl Session {
 }
 
 impl Session {
+    /// Pushes without receipt.
+    fn outstanding(&self) -> usize {
+        let waits = |pushed: &&Pushed| !pushed.receipt && pushed.is_queued();
+        self.pushed.values().filter(waits).count()
+    }
+
     /// Pushes one message ahead of the next look, unless it would overtake `after` or go past a wait; true when it did.
     pub fn push(&mut self, outbox: &Outbox, id: Uuid, after: Option<Uuid>, text: &str) -> bool {
         let overtakes = after.is_some_and(|after| !self.pushed.contains_key(&after));
-        let outstanding = self.pushed.values().filter(|p| !p.receipt).count();
+        let outstanding = self.outstanding();
         if overtakes || self.waiters > 0 || outstanding >= OUTSTANDING || !outbox.is_roomy() {
             self.behind |= outstanding >= OUTSTANDING;
             return false;
@@ -134,6 +167,8 @@ impl Session {
                 attempts: 0,
                 receipt: false,
                 look: Some(self.look),
+                gone: None,
+                reported: false,
             }
         });
         true
@@ -204,7 +239,21 @@ mod tests {
         assert_eq!(session.deliver(&outbox, frames(&[id]), 64), 0);
         session.look += 1;
         assert_eq!(session.deliver(&outbox, frames(&[]), 64), 0);
-        assert!(session.pushed.is_empty());
+        assert!(session.pushed.values().all(|pushed| !pushed.is_queued()));
+    }
+
+    #[test]
+    fn what_is_sent_after_mail_that_left_the_queue_just_now_overtakes_nothing() {
+        let (outbox, _queue) = outbox();
+        let mut session = Session::new(1, "s".into());
+        let mail = ids(4);
+        session.deliver(&outbox, frames(&mail[..2]), 64);
+        // One by its receipt, while a look was under way that still saw it queued; the other was acknowledged.
+        session.pushed.get_mut(&mail[0]).unwrap().report();
+        assert_eq!(session.deliver(&outbox, frames(&mail[..1]), 64), 0);
+        assert!(session.push(&outbox, mail[2], Some(mail[0]), "{}"));
+        assert!(session.push(&outbox, mail[3], Some(mail[1]), "{}"));
+        assert_eq!(session.outstanding(), 2);
     }
 
     #[test]

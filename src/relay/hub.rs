@@ -126,7 +126,7 @@ impl Hub {
         let most = inner
             .sessions
             .values()
-            .map(|s| s.pushed.len())
+            .map(|s| s.pushed.values().filter(|p| p.is_queued()).count())
             .max()
             .unwrap_or(0);
         let sessions = inner
@@ -239,6 +239,20 @@ impl Hub {
         let waits_again = |who: &Attach| session(who).is_some_and(|s| s.waiters > 0);
         reports.gave_up.retain(|who| !waits_again(who));
         reports
+    }
+
+    /// Takes note that the database has these receipts: it has the messages queued no more.
+    pub fn reported(&self, receipts: &[Receipt]) {
+        let mut inner = self.inner();
+        for (session, _, message) in receipts {
+            let pushed = inner
+                .sessions
+                .get_mut(session)
+                .and_then(|s| s.pushed.get_mut(message));
+            if let Some(pushed) = pushed {
+                pushed.report();
+            }
+        }
     }
 
     /// Gives receipts back that could not be reported.

@@ -69,6 +69,7 @@ async fn flush(relay: &Relay, all: bool) -> Result<usize, Failure> {
             }
             return Err(failure);
         }
+        relay.hub.reported(&receipts);
         relay.metrics.receipts.add(count as u64);
         if relay.hub.is_behind() {
             relay.sweep.notify_one();

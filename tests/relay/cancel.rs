@@ -33,7 +33,7 @@ fn who_cancelled_its_wait_is_not_shown_as_waiting() {
     eventually("bob works on", || status(&pair) == "working");
     // And its mail is held as before the wait.
     let sent = pair.send("not now");
-    assert_eq!(pair.state(&sent), "pushed");
+    assert_eq!(pair.state(&sent), "queued");
     let arguments = json!({"to": "bob", "message": "now", "priority": "now"});
     pair.call(&pair.ann, "send_message", arguments);
     assert_eq!(bob.push()["message"], "now");
