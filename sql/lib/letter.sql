@@ -1,6 +1,4 @@
--- A message on its way, before it is stored.
-
--- `everyone`: of a role all, not the first. agents (who gets it, without its
+-- A message on its way, before it is stored. `everyone`: of a role all, not the first. agents (who gets it, without its
 -- sender), room_id, message_id and duplicate are found on the way.
 create type mesh_lib.letter as (
   ordinal integer, me mesh_lib.identity, addresses text[], body text, data jsonb, key text, reply_to uuid, priority smallint,

@@ -9,8 +9,7 @@ language sql stable security definer set search_path = '' as $$
 $$;
 alter function mesh_lib.session_of(uuid, text) owner to mesh_definer;
 
--- One message as its recipients see it.
--- In PL/pgSQL, which keeps its plan: SQL would make one for each statement it is used in.
+-- One message as its recipients see it. In PL/pgSQL, which keeps its plan: SQL would make one for each statement it is used in.
 create function mesh_lib.frame(message mesh_data.message) returns json
 language plpgsql stable set search_path = '' as $$
 begin

@@ -95,9 +95,9 @@ begin
     exception
       when lock_not_available or deadlock_detected then raise;
       when others then
-      get stacked diagnostics _sqlstate = returned_sqlstate, _message = message_text, _hint = pg_exception_hint,
-        _detail = pg_exception_detail, _constraint = constraint_name;
-      letters[_i].error := mesh_lib.error_object(_sqlstate, _message, _hint, _detail, _constraint);
+        get stacked diagnostics _sqlstate = returned_sqlstate, _message = message_text, _hint = pg_exception_hint,
+          _detail = pg_exception_detail, _constraint = constraint_name;
+        letters[_i].error := mesh_lib.error_object(_sqlstate, _message, _hint, _detail, _constraint);
     end;
   end loop;
   -- All of a letter is refused, or none.
