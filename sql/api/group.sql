@@ -33,7 +33,6 @@ $$;
 comment on function mesh.join_group is $$---
 cli: group join <group>
 who: agent
-mcp: core
 ---
 Join a group: mail to @group, or to one it is under, reaches you. Joining again changes your role there.
 group: its name, like web; web/ui is under web; web/ui:lead says your role there, too.

@@ -91,7 +91,6 @@ comment on function mesh.mesh_info is $$---
 cli: board <mesh>
 alias: mesh info
 who: agent
-mcp: core
 ---
 Show a mesh: its members and agents, who is online, and what waits.
 example: mesh board proj$$;

@@ -43,7 +43,6 @@ $$;
 comment on function mesh.release_messages is $$---
 cli: release <message_ids>
 who: agent
-mcp: core
 ---
 Give messages back that you cannot handle now: they come again. Of the fifth time a message is dead, kept for you and its sender to see and retry.
 message_ids: ids of messages in your inbox, 1 to 1,000; what is settled counts as already.

@@ -44,7 +44,6 @@ $$;
 comment on function mesh.create_room is $$---
 cli: room create <name> <members>
 who: agent
-mcp: core
 ---
 Create a room, a named conversation with a history, and be its first member. Its members are written to all at once as #name.
 name: the room's name, with or without #; no other open room of the mesh has it.
@@ -300,7 +299,6 @@ $$;
 comment on function mesh.room_history is $$---
 cli: room history <room>
 who: agent
-mcp: core
 columns: sent_at from message answers reply_to message_id
 ---
 Read what was said in a room you are in, also before you joined, the newest last. Takes nothing out of your inbox.

@@ -84,7 +84,6 @@ $$;
 comment on function mesh.schedule_message is $$---
 cli: schedule <to> <message>
 who: agent
-mcp: core
 ---
 Schedule a message for later, once or again and again. It is sent as you, also while you are away, as long as your key is good. If the server is down at that time, a message for one time is sent as soon as it is back, and a recurring one once, for the latest time it missed.
 to: one address, or several with commas between: an agent's name, @group, role:x, #room, or * for everybody else; who that is, is seen when it is sent.
