@@ -24,6 +24,7 @@ create policy key_definer on mesh_data.key to mesh_definer using (true) with che
 create policy member_definer on mesh_data.member to mesh_definer using (true) with check (true);
 create policy mesh_definer on mesh_data.mesh to mesh_definer using (true) with check (true);
 create policy message_definer on mesh_data.message to mesh_definer using (true) with check (true);
+create policy news_definer on mesh_data.news to mesh_definer using (true) with check (true);
 create policy pool_agent_definer on mesh_data.pool_agent to mesh_definer using (true) with check (true);
 create policy pool_definer on mesh_data.pool to mesh_definer using (true) with check (true);
 create policy presence_definer on mesh_data.presence to mesh_definer using (true) with check (true);
@@ -33,5 +34,6 @@ create policy schedule_definer on mesh_data.schedule to mesh_definer using (true
 create policy sent_definer on mesh_data.sent to mesh_definer using (true) with check (true);
 create policy session_definer on mesh_data.session to mesh_definer using (true) with check (true);
 create policy setting_definer on mesh_data.setting to mesh_definer using (true) with check (true);
+create policy state_definer on mesh_data.state to mesh_definer using (true) with check (true);
 create policy turn_definer on mesh_data.turn to mesh_definer using (true) with check (true);
 create policy wake_definer on mesh_data.wake to mesh_definer using (true) with check (true);

@@ -31,8 +31,10 @@ declare
   _id text;
 begin
   if error_object.sqlstate like 'ME%' then
-    return json_strip_nulls(json_build_object('code', error_object.sqlstate, 'message', error_object.message,
-      'hint', coalesce(error_object.hint, ''), 'data', nullif(error_object.detail, '')::json));
+    -- Only what is absent is left out: in data a null may be somebody's value.
+    return case when coalesce(error_object.detail, '') <> '' then json_build_object('code', error_object.sqlstate, 'message', error_object.message,
+        'hint', coalesce(error_object.hint, ''), 'data', error_object.detail::json)
+      else json_strip_nulls(json_build_object('code', error_object.sqlstate, 'message', error_object.message, 'hint', coalesce(error_object.hint, ''))) end;
   elsif _status = 500 then
     _id := left(gen_random_uuid()::text, 8);
     raise log 'mesh error %: % %', _id, error_object.sqlstate, error_object.message;

@@ -131,6 +131,14 @@ begin
     select o.agent_id, o.other_agent_id from mesh_data.turn o where o.counted_at < mesh_lib.now() - interval '1 day' limit 10000 for update skip locked);
   get diagnostics _rows = row_count;
   _all := _all + _rows;
+  delete from mesh_data.news n where n.news_id in (
+    select o.news_id from mesh_data.news o where o.news_id < mesh_lib.first_id(mesh_lib.now() - interval '1 day') order by o.news_id limit 10000 for update skip locked);
+  get diagnostics _rows = row_count;
+  _all := _all + _rows;
+  delete from mesh_data.state s where (s.mesh_id, s.key) in (
+    select o.mesh_id, o.key from mesh_data.state o where o.value is null and o.changed_at < mesh_lib.now() - interval '90 days' limit 10000 for update skip locked);
+  get diagnostics _rows = row_count;
+  _all := _all + _rows;
   delete from mesh_data.delivery d where (d.message_id, d.agent_id) in (
     select o.message_id, o.agent_id from mesh_data.delivery o
     where o.message_id < mesh_lib.first_id(forget.since) and o.state in ('acknowledged', 'expired') limit 10000 for update skip locked);

@@ -119,12 +119,12 @@ language sql stable security definer set search_path = '' as $$
 $$;
 comment on function mesh_lib.refused_keys is 'Those of these keys that are no longer good: revoked, expired or deleted.';
 
-create function mesh_lib.horizon(out oldest bigint, out next bigint)
+create function mesh_lib.horizon(out oldest bigint, out next bigint, out snapshot text)
 language sql stable security definer set search_path = '' as $$
   -- The end of a snapshot is the last transaction that ended, plus one: younger ones may be open. age() counts from the next.
-  select pg_snapshot_xmin(s.s)::text::bigint, pg_snapshot_xmax(s.s)::text::bigint + age(pg_snapshot_xmax(s.s)::xid) from pg_current_snapshot() s (s)
+  select pg_snapshot_xmin(s.s)::text::bigint, pg_snapshot_xmax(s.s)::text::bigint + age(pg_snapshot_xmax(s.s)::xid), s.s::text from pg_current_snapshot() s (s)
 $$;
-comment on function mesh_lib.horizon is 'The oldest transaction that is open, and the one that comes next: equal when none is open.';
+comment on function mesh_lib.horizon is 'The oldest transaction that is open, and the one that comes next: equal when none is open; and all of it, to ask mesh_lib.news with.';
 
 create function mesh_lib.health() returns jsonb
 language sql stable security definer set search_path = '' as $$

@@ -43,7 +43,7 @@ begin
     perform mesh_lib.fail(400, 'the arguments must be one JSON object', check_arguments.help);
   end if;
   for _argument in
-    select coalesce(g.key, a.name) as name, a.json_type, a.required, jsonb_typeof(g.value) as given, a.name is null as unknown,
+    select coalesce(g.key, a.name) as name, a.type, a.json_type, a.required, jsonb_typeof(g.value) as given, a.name is null as unknown,
       -- Postgres would take [null] and [[x]] for arrays, too.
       a.type like '%[]' and jsonb_path_exists(g.value, 'strict $[*] ? (@.type() == "null" || @.type() == "array")', silent => true) as nested
     from jsonb_each(check_arguments.arguments) g
@@ -52,7 +52,7 @@ begin
     if _argument.unknown then
       perform mesh_lib.fail(400, format('%s takes no argument %L', check_arguments.function, left(_argument.name, 63)), check_arguments.help,
         jsonb_build_object('arguments', jsonb_path_query_array(check_arguments.expected, '$[*].name')));
-    elsif _argument.required and coalesce(_argument.given, 'null') = 'null' then
+    elsif _argument.required and (_argument.given is null or _argument.given = 'null' and _argument.type <> 'jsonb') then
       perform mesh_lib.fail(400, format('%s needs the argument %L', check_arguments.function, _argument.name), check_arguments.help);
     elsif _argument.given not in ('null', _argument.json_type) and _argument.json_type <> 'any' then
       perform mesh_lib.fail(400, format('the argument %L must be a JSON %s, not %s', _argument.name, _argument.json_type, _argument.given),
@@ -90,10 +90,18 @@ end
 $$;
 
 -- What a call wants its relay to do besides answering. Signed, as the identity is, so only definers say it: whom to show a
--- message to is not for SQL as mesh_agent to decide.
+-- message to is not for SQL as mesh_agent to decide. What is told later is added.
 create function mesh_lib.tell_relay(effects jsonb) returns void
-language sql volatile set search_path = '' as $$
-  select set_config('mesh.effects', mesh_lib.signature('effects ' || tell_relay.effects::text) || tell_relay.effects::text, true)
+language plpgsql volatile set search_path = '' as $$
+declare
+  _told constant jsonb := mesh_lib.told_relay();
+  _all constant jsonb := coalesce(_told, '{}') || coalesce(tell_relay.effects, '{}') || case
+    when _told ? 'news' and tell_relay.effects ? 'news' then jsonb_build_object('news', (_told -> 'news') || (tell_relay.effects -> 'news')) else '{}' end;
+begin
+  if tell_relay.effects is not null then
+    perform set_config('mesh.effects', mesh_lib.signature('effects ' || _all::text) || _all::text, true);
+  end if;
+end
 $$;
 
 -- A definer: what this call told its relay, or null.

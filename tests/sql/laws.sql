@@ -105,7 +105,9 @@ insert into t.definer values
   ('mesh_lib.receipt', 'mesh_definer', 'as mail'),
   ('mesh_lib.confirm', 'mesh_definer', 'as mail'),
   ('mesh_lib.disconnected', 'mesh_definer', 'as mail'),
+  ('mesh_lib.news', 'mesh_definer', 'as mail'),
   ('mesh_lib.not_waiting', 'mesh_definer', 'as mail'),
+  ('mesh_lib.tell_news', 'mesh_definer', 'writes what others are shown, in the caller''s name'),
   ('mesh_lib.refused_keys', 'mesh_definer', 'whether keys are good, for the relay'),
   ('mesh_lib.health', 'mesh_definer', 'the release, for the relay'),
   ('mesh_lib.horizon', 'mesh_definer', 'two numbers of the server, for the relay'),
@@ -155,11 +157,11 @@ insert into t.definer values
 select set_eq('select c.schema || ''.'' || c.proname, c.owner from t.code c where c.prosecdef', 'select d.name, d.owner from t.definer d', 'SECURITY DEFINER is the frozen list, with these owners');
 select is_empty($$select c.name from t.code c where not c.prosecdef and c.owner <> 'mesh_owner'$$, 'every other function is mesh_owner''s');
 select is_empty($$select c.name from t.code c where c.prosecdef and c.schema = 'mesh_lib' and (
-    has_function_privilege('mesh_relay', c.oid, 'execute') <> (c.proname in ('call', 'mail', 'receipt', 'confirm', 'disconnected', 'not_waiting', 'refused_keys', 'horizon', 'health', 'tick', 'maintain_hourly'))
+    has_function_privilege('mesh_relay', c.oid, 'execute') <> (c.proname in ('call', 'mail', 'receipt', 'confirm', 'disconnected', 'news', 'not_waiting', 'refused_keys', 'horizon', 'health', 'tick', 'maintain_hourly'))
     or has_function_privilege('mesh_admin', c.oid, 'execute'))$$, 'definers in mesh_lib: the relay''s entry points are the relay''s only, and no administrator''s');
 select set_eq($$select c.name from t.code c where has_function_privilege('mesh_relay', c.oid, 'execute')$$,
   $$select p::regprocedure::text from unnest(array['mesh_lib.call(text[],text[],text[],text[],text[],uuid)', 'mesh_lib.mail(uuid[],text[],integer)', 'mesh_lib.receipt(uuid[],text[],uuid[])',
-    'mesh_lib.confirm(uuid[],text[],uuid)', 'mesh_lib.disconnected(uuid[],text[])', 'mesh_lib.not_waiting(uuid[],text[])', 'mesh_lib.refused_keys(uuid[])', 'mesh_lib.horizon()', 'mesh_lib.health()', 'mesh_lib.tick()', 'mesh_lib.maintain_hourly()', 'mesh_lib.catalogue()']) p$$,
+    'mesh_lib.confirm(uuid[],text[],uuid)', 'mesh_lib.disconnected(uuid[],text[])', 'mesh_lib.news(uuid[],text[],text,uuid[])', 'mesh_lib.not_waiting(uuid[],text[])', 'mesh_lib.refused_keys(uuid[])', 'mesh_lib.horizon()', 'mesh_lib.health()', 'mesh_lib.tick()', 'mesh_lib.maintain_hourly()', 'mesh_lib.catalogue()']) p$$,
   'mesh_relay may execute its entry points, and nothing else of ours');
 
 -- Tables

@@ -95,6 +95,7 @@ insert into mesh_data.room (mesh_id, name) select a.mesh_id, 'plan' from mesh_da
 insert into mesh_data.room_member (room_id, mesh_id, agent_id) select r.room_id, a.mesh_id, a.agent_id from mesh_data.agent a, mesh_data.room r where a.name = 'backend';
 insert into mesh_data.block (mesh_id, agent_id, blocked_agent_id) select a.mesh_id, a.agent_id, b.agent_id from mesh_data.agent a, mesh_data.agent b where a.name = 'backend' and b.name = 'designer';
 insert into mesh_data.schedule (mesh_id, agent_id, key_id, addresses, body) select k.mesh_id, k.agent_id, k.key_id, '{backend}', 'x' from mesh_data.key k where k.mesh_id = :'proj' limit 1;
+select t.does('backend', 'set_state', '{"key": "target", "value": 1}');
 -- Every row of every table that tells of the mesh, by its id or that of something in it.
 create function t.traces() returns table (name text, n bigint) language plpgsql as $$
 declare

@@ -28,6 +28,7 @@ insert into t.right values
   ('delete_account',     409,     403,   403,   403,    200,    403,    403,    401),
   ('delete_mesh',        200,     403,   403,   403,    403,    403,    403,    401),
   ('delete_pool',          200,     200,   403,   403,    403,    403,    403,    401),
+  ('delete_state',       200,     200,   200,   200,    200,    403,    403,    401),
   ('edit_agent',         200,     200,   403,   403,    403,    403,    403,    401),
   ('edit_pool',            200,     200,   403,   403,    403,    403,    403,    401),
   ('join_group',           200,     200,   200,   200,    200,    403,    403,    401),
@@ -35,6 +36,7 @@ insert into t.right values
   ('done',               200,     200,   200,   200,    200,    403,    403,    401),
   ('get_agent_status',   200,     200,   200,   200,    200,    403,    403,    401),
   ('edit_room',          200,     200,   403,   403,    403,    403,    403,    401),
+  ('get_state',          200,     200,   200,   200,    200,    403,    403,    401),
   ('give_floor',         403,     200,   403,   403,    403,    403,    403,    401),
   ('invite_to_room',     200,     200,   200,   200,    200,    403,    403,    401),
   ('join_room',          200,     200,   200,   200,    200,    403,    403,    401),
@@ -54,6 +56,7 @@ insert into t.right values
   ('list_pools',           200,     200,   200,   200,    200,    403,    403,    401),
   ('list_scheduled',     200,     200,   200,   200,    200,    403,    403,    401),
   ('list_rooms',         200,     200,   200,   200,    200,    403,    403,    401),
+  ('list_state',         200,     200,   200,   200,    200,    403,    403,    401),
   ('mesh_info',          200,     200,   200,   200,    200,    403,    403,    401),
   ('message_status',     200,     200,   200,   200,    200,    403,    403,    401),
   ('open_session',       403,     200,   200,   200,    403,    403,    403,    401),
@@ -69,8 +72,10 @@ insert into t.right values
   ('revoke_member',      200,     403,   403,   403,    403,    403,    403,    401),
   ('schedule_message',   200,     200,   200,   200,    200,    403,    403,    401),
   ('room_history',       200,     200,   200,   200,    200,    403,    403,    401),
+  ('scratchpad_set',     200,     200,   200,   200,    200,    403,    403,    401),
   ('send_message',       200,     200,   200,   200,    200,    403,    403,    401),
   ('set_profile',        200,     200,   200,   200,    200,    403,    403,    401),
+  ('set_state',          200,     200,   200,   200,    200,    403,    403,    401),
   ('set_status',         200,     200,   200,   200,    200,    403,    403,    401),
   ('set_summary',        200,     200,   200,   200,    200,    403,    403,    401),
   ('signup',             200,     200,   200,   200,    200,    200,    200,    200),
@@ -106,7 +111,8 @@ select t.is_refusal(t.tried(w.who, f.function, null, coalesce(f.arguments, t.fit
 from (values ('bob'), ('scout')) w (who), (values ('ack_messages', null::jsonb), ('message_status', null), ('edit_agent', null), ('remove_agent', null),
   ('edit_pool', null), ('delete_pool', null), ('leave_group', null), ('list_peers', '{"group": "everybody"}'), ('send_message', '{"to": "@everybody", "message": "x"}'), ('send_message', '{"to": "role:ours", "message": "x"}'),
   ('send_message', '{"to": "designer", "message": "x"}'::jsonb), ('revoke_invite', null), ('revoke_key', null), ('revoke_member', null),
-  ('close_room', null), ('edit_room', null), ('give_floor', null), ('invite_to_room', null), ('join_room', null), ('leave_room', null), ('room_history', null)) f (function, arguments)
+  ('close_room', null), ('edit_room', null), ('give_floor', null), ('invite_to_room', null), ('join_room', null), ('leave_room', null), ('room_history', null),
+  ('delete_state', null), ('get_state', null)) f (function, arguments)
 where not (w.who = 'scout' and f.function like 'revoke%');
 select t.is_refusal(t.tried('bob', 'revoke_member', null, jsonb_build_object('member', (select member_id from mesh_data.member where display_name = 'Designer'))), 404, 'nor a member by its id');
 select is(t.call('visitor', 'list_agents') -> 'answer' @> '[{"agent": "designer"}]', false, 'a guest of another mesh lists its own agents');

@@ -13,6 +13,7 @@ from (values ('alice', 'backend', 'proj'), ('commander', 'designer', null), ('de
 select t.does(w, 'schedule_message', jsonb_build_object('to', case w when 'visitor' then 'scout' when 'commander' then 'backend' else 'commander' end, 'message', 'x', 'in', '1 hour'), case w when 'alice' then 'proj' end) from unnest(array['alice', 'backend', 'commander', 'designer', 'visitor']) w;
 
 select t.does('commander', 'create_room', '{"name": "hall", "members": ["designer"], "mode": "moderated"}'), t.does('visitor', 'create_room', '{"name": "hall", "members": ["scout"]}');
+select t.does(w.who, 'set_state', jsonb_build_object('key', w.who, 'value', null), w.mesh) from (values ('alice', 'proj'), ('backend', null), ('commander', null), ('designer', null), ('scout', null)) w (who, mesh);
 
 create view t.tables as
 select c.oid, c.relname::text as name, c.relispartition as partition,
@@ -51,7 +52,8 @@ insert into t.sight values
   ('schedule', 'r.agent_id = x.agent'),
   ('room', 'r.mesh_id = any (x.meshes)'),
   ('room_member', 'r.mesh_id = any (x.meshes)'),
-  ('wake', null), ('event', null), ('setting', null), ('code', null), ('sent', null), ('turn', null);
+  ('state', 'r.mesh_id = any (x.meshes)'),
+  ('news', null), ('wake', null), ('event', null), ('setting', null), ('code', null), ('sent', null), ('turn', null);
 select set_eq('select name from t.tables where not partition', 'select name from t.sight', 'every table has a rule of sight');
 
 create function t.expected(actor text, rel text) returns text language plpgsql as $$
@@ -87,6 +89,7 @@ insert into t.change values
   ('invite', 'r.mesh_id = any (x.owned)'),
   ('delivery', 'r.agent_id = x.agent'),
   ('block', 'r.agent_id = x.agent'),
+  ('state', 'r.mesh_id = any (x.meshes)'),
   ('room', 'r.mesh_id = any (x.owned) or x.who in (''commander'', ''scout'', ''visitor'') and r.mesh_id = any (x.meshes)');
 create function t.digest(actor text) returns text language plpgsql as $$
 declare
