@@ -14,6 +14,7 @@ create policy account_definer on mesh_data.account to mesh_definer using (true) 
 create policy activity_definer on mesh_data.activity to mesh_definer using (true) with check (true);
 create policy agent_definer on mesh_data.agent to mesh_definer using (true) with check (true);
 create policy block_definer on mesh_data.block to mesh_definer using (true) with check (true);
+create policy claim_definer on mesh_data.claim to mesh_definer using (true) with check (true);
 create policy code_definer on mesh_data.code to mesh_definer using (true) with check (true);
 create policy delivery_definer on mesh_data.delivery to mesh_definer using (true) with check (true);
 create policy event_definer on mesh_data.event to mesh_definer using (true) with check (true);
@@ -35,5 +36,9 @@ create policy sent_definer on mesh_data.sent to mesh_definer using (true) with c
 create policy session_definer on mesh_data.session to mesh_definer using (true) with check (true);
 create policy setting_definer on mesh_data.setting to mesh_definer using (true) with check (true);
 create policy state_definer on mesh_data.state to mesh_definer using (true) with check (true);
+create policy task_definer on mesh_data.task to mesh_definer using (true) with check (true);
+create policy task_dependency_definer on mesh_data.task_dependency to mesh_definer using (true) with check (true);
+create policy task_step_definer on mesh_data.task_step to mesh_definer using (true) with check (true);
 create policy turn_definer on mesh_data.turn to mesh_definer using (true) with check (true);
 create policy wake_definer on mesh_data.wake to mesh_definer using (true) with check (true);
+create policy watch_definer on mesh_data.watch to mesh_definer using (true) with check (true);

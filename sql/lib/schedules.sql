@@ -75,6 +75,7 @@ begin
   end loop;
   delete from mesh_data.schedule s where s.next_at is null and s.last_at < mesh_lib.now() - interval '30 days';
   perform mesh_lib.expire();
+  perform mesh_lib.look_after_tasks();
   if mesh_lib.due_since(mesh_lib.now() - interval '2 seconds') then
     perform mesh_lib.ping();
   end if;

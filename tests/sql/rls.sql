@@ -15,6 +15,9 @@ select t.does(w, 'schedule_message', jsonb_build_object('to', case w when 'visit
 select t.does('commander', 'create_room', '{"name": "hall", "members": ["designer"], "mode": "moderated"}'), t.does('visitor', 'create_room', '{"name": "hall", "members": ["scout"]}');
 select t.does(w.who, 'set_state', jsonb_build_object('key', w.who, 'value', null), w.mesh) from (values ('alice', 'proj'), ('backend', null), ('commander', null), ('designer', null), ('scout', null)) w (who, mesh);
 
+select t.does(w, 'create_task', '{"title": "x"}'), t.does(w, 'create_task', '{"title": "y", "depends_on": [1]}'), t.does(w, 'claim_task'),
+  t.does(w, 'claim_paths', jsonb_build_object('patterns', array[w], 'reason', 'x')) from unnest(array['designer', 'commander', 'visitor', 'scout']) w;
+
 create view t.tables as
 select c.oid, c.relname::text as name, c.relispartition as partition,
   (select string_agg(quote_ident(a.attname) || '::text', ' || '' '' || ' order by a.attnum) from pg_constraint k join pg_attribute a on a.attrelid = c.oid and a.attnum = any (k.conkey) where k.conrelid = c.oid and k.contype = 'p') as key
@@ -49,11 +52,15 @@ insert into t.sight values
   ('delivery', 'x.agent in (r.agent_id, r.sender_agent_id)'),
   ('idempotency', 'r.sender_agent_id = x.agent'),
   ('block', 'r.agent_id = x.agent'),
+  ('claim', 'r.mesh_id = any (x.meshes)'),
+  ('task', 'r.mesh_id = any (x.meshes)'),
+  ('task_dependency', 'r.mesh_id = any (x.meshes)'),
+  ('task_step', 'r.mesh_id = any (x.meshes)'),
   ('schedule', 'r.agent_id = x.agent'),
   ('room', 'r.mesh_id = any (x.meshes)'),
   ('room_member', 'r.mesh_id = any (x.meshes)'),
   ('state', 'r.mesh_id = any (x.meshes)'),
-  ('news', null), ('wake', null), ('event', null), ('setting', null), ('code', null), ('sent', null), ('turn', null);
+  ('news', null), ('wake', null), ('watch', null), ('event', null), ('setting', null), ('code', null), ('sent', null), ('turn', null);
 select set_eq('select name from t.tables where not partition', 'select name from t.sight', 'every table has a rule of sight');
 
 create function t.expected(actor text, rel text) returns text language plpgsql as $$
@@ -90,6 +97,7 @@ insert into t.change values
   ('delivery', 'r.agent_id = x.agent'),
   ('block', 'r.agent_id = x.agent'),
   ('state', 'r.mesh_id = any (x.meshes)'),
+  ('claim', 'r.agent_id = x.agent or r.mesh_id = any (x.owned) or x.who in (''commander'', ''scout'') and r.mesh_id = any (x.meshes)'),
   ('room', 'r.mesh_id = any (x.owned) or x.who in (''commander'', ''scout'', ''visitor'') and r.mesh_id = any (x.meshes)');
 create function t.digest(actor text) returns text language plpgsql as $$
 declare
@@ -146,7 +154,7 @@ begin
 end
 $$;
 create table t.copied as
-select s.name, t.copy_of(s.name, case s.name when 'account' then 'r.name = ''alice''' when 'mesh' then 'r.name = ''proj''' when 'setting' then 'true' when 'wake' then 'true' when 'code' then 'true' when 'sent' then 'true' when 'turn' then 'true'
+select s.name, t.copy_of(s.name, case s.name when 'account' then 'r.name = ''alice''' when 'mesh' then 'r.name = ''proj''' when 'setting' then 'true' when 'wake' then 'true' when 'watch' then 'true' when 'code' then 'true' when 'sent' then 'true' when 'turn' then 'true'
   when 'schedule' then 'r.agent_id = (select agent_id from mesh_data.agent where name = ''commander'')'
   when 'idempotency' then 'r.sender_agent_id = (select agent_id from mesh_data.agent where name = ''commander'')'
   when 'key' then 'r.kind = ''agent'' and r.mesh_id = (select mesh_id from mesh_data.mesh where name = ''proj'')'

@@ -1,0 +1,388 @@
+-- Tasks: what the calls of sql/api/task.sql know and do together. A task is open, claimed, completed or failed; an open one is
+-- blocked as long as one it depends on is not completed.
+
+-- The words for priorities, from 0 on.
+create function mesh_lib.task_priorities() returns text[]
+language sql immutable return array['urgent', 'high', 'normal', 'low'];
+
+-- A claim holds this long after its agent was last heard of.
+create function mesh_lib.task_lease() returns interval
+language sql immutable return interval '10 minutes';
+
+-- A definer: since when relays have looked without a pause of a minute; null when none does. While nobody looked, nobody was
+-- heard of.
+create function mesh_lib.watched_since() returns timestamptz
+language sql stable security definer set search_path = '' as $$
+  select w.began_at from mesh_data.watch w where w.looked_at > mesh_lib.now() - interval '1 minute'
+$$;
+alter function mesh_lib.watched_since() owner to mesh_definer;
+grant execute on function mesh_lib.watched_since() to mesh_agent;
+
+-- When the claim of a task ends if its agent stays silent; infinity while that is not known, and for people, who have no
+-- window to be heard of by. After a pause of all relays, windows have two minutes to come back.
+create function mesh_lib.lease_ends_at(task mesh_data.task) returns timestamptz
+language sql stable set search_path = '' as $$
+  select case
+      when a.removed_at is not null then '-infinity'
+      when a.kind = 'person' or w.since is null then 'infinity'
+      else greatest((lease_ends_at.task).lease_ends_at, h.heard_at + mesh_lib.task_lease(), w.since + interval '2 minutes')
+    end
+  from mesh_data.agent a
+  cross join lateral (select mesh_lib.watched_since() as since) w
+  cross join lateral (
+    select greatest(max(p.confirmed_at), max(s.ended_at)) as heard_at
+    from mesh_data.session s left join mesh_data.presence p on p.session_id = s.session_id
+    where s.mesh_id = a.mesh_id and s.agent_id = a.agent_id
+  ) h
+  where a.agent_id = (lease_ends_at.task).claimant_agent_id
+$$;
+
+-- Whether somebody has the task: its claim has not ended.
+create function mesh_lib.is_held(task mesh_data.task) returns boolean
+language sql stable set search_path = '' as $$
+  select (is_held.task).status = 'claimed' and coalesce(mesh_lib.lease_ends_at(is_held.task) > mesh_lib.now(), false)
+$$;
+
+create function mesh_lib.is_blocked(task_id uuid) returns boolean
+language sql stable set search_path = '' as $$
+  select exists (
+    select from mesh_data.task_dependency d join mesh_data.task o on o.task_id = d.depends_on_task_id
+    where d.task_id = is_blocked.task_id and o.status <> 'completed')
+$$;
+
+-- As others see it: open, blocked, claimed, completed or failed.
+create function mesh_lib.task_status(task mesh_data.task) returns text
+language sql stable set search_path = '' as $$
+  select case
+    when (task_status.task).status in ('completed', 'failed') then (task_status.task).status
+    when mesh_lib.is_held(task_status.task) then 'claimed'
+    when mesh_lib.is_blocked((task_status.task).task_id) then 'blocked'
+    else 'open' end
+$$;
+
+-- What an unfinished task waits for, in words; null when for nothing.
+create function mesh_lib.waits_for(task_id uuid) returns text
+language sql stable set search_path = '' as $$
+  select string_agg(case o.status when 'failed' then format('task %s failed', o.number) else format('waits for task %s', o.number) end, ', ' order by o.status = 'failed' desc, o.number)
+  from mesh_data.task_dependency d join mesh_data.task o on o.task_id = d.depends_on_task_id
+  where d.task_id = waits_for.task_id and o.status <> 'completed'
+$$;
+
+-- The task of this number in the caller's mesh, or ME404.
+create function mesh_lib.task_numbered(number integer) returns mesh_data.task
+language plpgsql stable set search_path = '' as $$
+declare
+  _task mesh_data.task;
+begin
+  select t.* into _task from mesh_data.task t where t.mesh_id = (select mesh_lib.my_mesh()) and t.number = task_numbered.number;
+  if not found then
+    perform mesh_lib.fail(404, format('there is no task %s in this mesh', task_numbered.number), 'mesh task list');
+  end if;
+  return _task;
+end
+$$;
+
+-- The same, locked; a claim that has ended is taken back first.
+create function mesh_lib.task_to_change(number integer) returns mesh_data.task
+language plpgsql volatile set search_path = '' as $$
+declare
+  _task mesh_data.task := mesh_lib.task_numbered(task_to_change.number);
+begin
+  select t.* into _task from mesh_data.task t where t.task_id = _task.task_id for update;
+  if _task.status = 'claimed' and not mesh_lib.is_held(_task) and _task.claimant_agent_id is distinct from mesh_lib.my_agent() then
+    _task := mesh_lib.lapse(_task);
+  end if;
+  return _task;
+end
+$$;
+
+-- One at a time for a mesh: numbers are given, and what depends on what is judged and answered to, as of now.
+create function mesh_lib.lock_tasks() returns void
+language sql volatile set search_path = '' as $$ select pg_advisory_xact_lock(hashtextextended('tasks ' || mesh_lib.my_mesh(), 0)) $$;
+
+-- Append to a task's history.
+create function mesh_lib.add_step(task mesh_data.task, agent_id uuid, step text, note text) returns void
+language sql volatile set search_path = '' as $$
+  insert into mesh_data.task_step (task_id, mesh_id, agent_id, step, note, happened_at)
+  values ((add_step.task).task_id, (add_step.task).mesh_id, add_step.agent_id, add_step.step, add_step.note, mesh_lib.now())
+$$;
+
+-- Called by definers: the claim of a locked task has ended.
+create function mesh_lib.lapse(task mesh_data.task) returns mesh_data.task
+language plpgsql volatile set search_path = '' as $$
+declare
+  _task mesh_data.task;
+begin
+  perform mesh_lib.add_step(lapse.task, (lapse.task).claimant_agent_id, 'lapsed', null);
+  update mesh_data.task t set status = 'open', claimant_agent_id = null, claimed_at = null, lease_ends_at = null, changed_at = mesh_lib.now()
+  where t.task_id = (lapse.task).task_id returning t.* into _task;
+  return _task;
+end
+$$;
+
+-- Until when a claim holds that is made or renewed now. Who has no window is not heard of otherwise, and has an hour.
+create function mesh_lib.first_lease_ends_at() returns timestamptz
+language sql stable set search_path = '' as $$
+  select mesh_lib.now() + case when exists (
+      select from mesh_data.session s join mesh_data.presence p on p.session_id = s.session_id
+      where s.agent_id = mesh_lib.my_agent() and s.ended_at is null and p.relay_id is not null and mesh_lib.presence(p.connected, p.confirmed_at) <> 'offline')
+    then mesh_lib.task_lease() else interval '1 hour' end
+$$;
+
+-- ME409 unless the caller may claim this task, or has it.
+create function mesh_lib.must_be_free(task mesh_data.task) returns void
+language plpgsql stable set search_path = '' as $$
+declare
+  _task constant mesh_data.task := must_be_free.task;
+  _show constant text := 'mesh task show ' || _task.number;
+begin
+  if _task.status in ('completed', 'failed') then
+    perform mesh_lib.fail(410, format('task %s is %s already', _task.number, _task.status), _show);
+  elsif _task.status = 'claimed' and _task.claimant_agent_id <> mesh_lib.my_agent() then
+    perform mesh_lib.fail(409, format('%s has task %s since %s UTC', mesh_lib.name_of(_task.claimant_agent_id), _task.number,
+      to_char(_task.claimed_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS')), _show,
+      jsonb_build_object('agent', mesh_lib.name_of(_task.claimant_agent_id), 'claimed_at', _task.claimed_at));
+  elsif mesh_lib.is_blocked(_task.task_id) then
+    perform mesh_lib.fail(409, format('task %s is blocked: %s', _task.number, mesh_lib.waits_for(_task.task_id)), _show,
+      jsonb_build_object('depends_on', mesh_lib.tasks_json(mesh_lib.depends_on(_task.task_id))));
+  elsif _task.assignee_agent_id <> mesh_lib.my_agent() and not coalesce(mesh_lib.my_mesh() = any (mesh_lib.owned_meshes()), false)
+    and exists (select from mesh_data.agent a where a.agent_id = _task.assignee_agent_id and a.removed_at is null) then
+    perform mesh_lib.fail(403, format('task %s was given to %s', _task.number, mesh_lib.name_of(_task.assignee_agent_id)), _show);
+  end if;
+end
+$$;
+
+-- The next task the caller may take, locked: what was given to it comes first, then what is most urgent, then what is oldest.
+-- What another is just claiming is not waited for. ME404 when there is none.
+create function mesh_lib.next_task() returns mesh_data.task
+language plpgsql volatile set search_path = '' as $$
+declare
+  _task mesh_data.task;
+begin
+  select t.* into _task from mesh_data.task t
+  where t.mesh_id = (select mesh_lib.my_mesh()) and t.status in ('open', 'claimed')
+    and (t.assignee_agent_id is null or t.assignee_agent_id = (select mesh_lib.my_agent())
+      or exists (select from mesh_data.agent a where a.agent_id = t.assignee_agent_id and a.removed_at is not null))
+    and not mesh_lib.is_blocked(t.task_id) and not mesh_lib.is_held(t)
+  order by coalesce(t.assignee_agent_id = (select mesh_lib.my_agent()), false) desc, t.priority, t.number limit 1 for update skip locked;
+  if not found then
+    perform mesh_lib.fail(404, 'there is no task now that you could claim', 'mesh task list');
+  end if;
+  return case _task.status when 'open' then _task else mesh_lib.lapse(_task) end;
+end
+$$;
+
+-- Called by the tick: says that a relay looks, takes back what is claimed by agents that are gone, and forgets claims on paths
+-- that are long over. Every 15 s, by one relay, and waits for nobody.
+create function mesh_lib.look_after_tasks() returns void
+language plpgsql volatile set search_path = '' as $$
+declare
+  _task mesh_data.task;
+begin
+  perform from mesh_data.watch w where w.looked_at <= mesh_lib.now() - interval '15 seconds' for update skip locked;
+  if not found then
+    return;
+  end if;
+  update mesh_data.watch w set looked_at = mesh_lib.now(),
+    began_at = case when w.looked_at > mesh_lib.now() - interval '1 minute' then w.began_at else mesh_lib.now() end;
+  for _task in
+    select t.* from mesh_data.task t where t.status = 'claimed' and t.lease_ends_at <= mesh_lib.now() and not mesh_lib.is_held(t)
+    limit 1000 for update skip locked
+  loop
+    perform mesh_lib.lapse(_task);
+  end loop;
+  delete from mesh_data.claim c where c.claim_id in (
+    select o.claim_id from mesh_data.claim o where o.expires_at < mesh_lib.now() - interval '7 days' limit 1000 for update skip locked);
+end
+$$;
+
+-- The tasks a task is to depend on, or ME404, ME413.
+create function mesh_lib.dependencies(numbers integer[]) returns uuid[]
+language plpgsql stable set search_path = '' as $$
+declare
+  _numbers constant integer[] := array(select distinct n from unnest(dependencies.numbers) n);
+  _missing integer[];
+begin
+  if cardinality(_numbers) > 50 then
+    perform mesh_lib.fail(413, 'a task depends on at most 50 others', '');
+  end if;
+  _missing := array(select n from unnest(_numbers) n where not exists (
+    select from mesh_data.task t where t.mesh_id = (select mesh_lib.my_mesh()) and t.number = n) order by n);
+  if cardinality(_missing) > 0 then
+    perform mesh_lib.fail(404, format('there is no task %s in this mesh', array_to_string(_missing, ', ')), 'mesh task list');
+  end if;
+  return array(select t.task_id from mesh_data.task t where t.mesh_id = (select mesh_lib.my_mesh()) and t.number = any (_numbers));
+end
+$$;
+
+-- Called under lock_tasks: a task depends on these from now on, or ME409 when one of them depends on it.
+create function mesh_lib.set_dependencies(task mesh_data.task, others uuid[]) returns void
+language plpgsql volatile set search_path = '' as $$
+declare
+  _circle text;
+begin
+  with recursive way (task_id, numbers) as (
+    select t.task_id, array[t.number] from mesh_data.task t where t.task_id = any (set_dependencies.others)
+    union all
+    select o.task_id, w.numbers || o.number
+    from way w join mesh_data.task_dependency d on d.task_id = w.task_id join mesh_data.task o on o.task_id = d.depends_on_task_id
+    where w.task_id <> (set_dependencies.task).task_id
+  ) cycle task_id set met using path
+  select array_to_string((set_dependencies.task).number || w.numbers, ' → ') into _circle
+  from way w where w.task_id = (set_dependencies.task).task_id order by cardinality(w.numbers) limit 1;
+  if found then
+    perform mesh_lib.fail(409, format('a task cannot wait for itself: %s', _circle), 'mesh task show ' || (set_dependencies.task).number);
+  end if;
+  delete from mesh_data.task_dependency d where d.task_id = (set_dependencies.task).task_id and d.depends_on_task_id <> all (set_dependencies.others);
+  insert into mesh_data.task_dependency (task_id, depends_on_task_id, mesh_id)
+  select (set_dependencies.task).task_id, o, (set_dependencies.task).mesh_id from unnest(set_dependencies.others) o on conflict do nothing;
+end
+$$;
+
+-- The tasks of the caller's mesh that are wanted, in order: what is to be done in the order it is to be done, or what is finished,
+-- or all, the newest first. mesh.list_tasks says what the arguments mean.
+create function mesh_lib.tasks_to_list(wanted text, agent text, tag text, at_most integer, after uuid) returns uuid[]
+language plpgsql stable set search_path = '' as $$
+declare
+  _mesh constant uuid := mesh_lib.my_mesh();
+  _status constant text := lower(btrim(tasks_to_list.wanted));
+  _agent constant uuid := case when tasks_to_list.agent is not null then mesh_lib.agent_id_of(_mesh, lower(btrim(tasks_to_list.agent))) end;
+  _tag constant text := lower(btrim(tasks_to_list.tag));
+  _to_do constant boolean := coalesce(_status in ('open', 'blocked', 'claimed'), true);
+  _after mesh_data.task;
+begin
+  if tasks_to_list.at_most not between 1 and 1000 then
+    perform mesh_lib.fail(400, 'limit is 1 to 1,000', '');
+  elsif _status not in ('open', 'blocked', 'claimed', 'completed', 'failed', 'all') then
+    perform mesh_lib.fail(400, 'the status of a task is open, blocked, claimed, completed or failed; or all', '');
+  end if;
+  if tasks_to_list.after is not null then
+    select t.* into _after from mesh_data.task t where t.task_id = tasks_to_list.after and t.mesh_id = _mesh;
+    if not found then
+      perform mesh_lib.fail(404, 'there is no such task to go on after', 'mesh task list');
+    end if;
+  end if;
+  return array(
+    select t.task_id
+    from (
+      select u.* from mesh_data.task u where _to_do and u.mesh_id = _mesh and u.status in ('open', 'claimed')
+      union all
+      select f.* from mesh_data.task f where not _to_do and f.mesh_id = _mesh and _status in (f.status, 'all')
+    ) t
+    where (_agent is null or _agent in (t.assignee_agent_id, t.claimant_agent_id)) and (_tag is null or _tag = any (t.tags))
+      and (_after.task_id is null or case when _to_do then (t.priority, t.number) > (_after.priority, _after.number) else t.number < _after.number end)
+      and (not _to_do or _status is null or mesh_lib.task_status(row(t.*)::mesh_data.task) = _status)
+    order by case when _to_do then t.priority end, case when _to_do then t.number else -t.number end limit tasks_to_list.at_most);
+end
+$$;
+
+-- Labels as they are stored: each once, or ME400, ME413.
+create function mesh_lib.task_tags(tags text[]) returns text[]
+language plpgsql immutable set search_path = '' as $$
+declare
+  _tags constant text[] := array(
+    select distinct w from (select lower(mesh_lib.checked_text(t, 'a tag', 63)) from unnest(task_tags.tags) t) t (w) where w is not null order by 1);
+begin
+  if cardinality(_tags) > 20 then
+    perform mesh_lib.fail(413, 'a task has at most 20 tags', '');
+  end if;
+  return _tags;
+end
+$$;
+
+-- A priority as it is stored, or ME400.
+create function mesh_lib.task_priority(word text) returns smallint
+language plpgsql immutable set search_path = '' as $$
+declare
+  _priority constant integer := array_position(mesh_lib.task_priorities(), lower(btrim(coalesce(task_priority.word, 'normal')))) - 1;
+begin
+  if _priority is null then
+    perform mesh_lib.fail(400, 'the priority of a task is urgent, high, normal or low', '');
+  end if;
+  return _priority;
+end
+$$;
+
+-- ME403 unless the task is the caller's: it has claimed it, or owns the mesh. ME410 when it is finished; ME409 when nobody has it.
+create function mesh_lib.must_have(task mesh_data.task) returns void
+language plpgsql stable set search_path = '' as $$
+declare
+  _number constant integer := (must_have.task).number;
+begin
+  if (must_have.task).status in ('completed', 'failed') then
+    perform mesh_lib.fail(410, format('task %s is %s already', _number, (must_have.task).status), 'mesh task show ' || _number);
+  elsif (must_have.task).claimant_agent_id = mesh_lib.my_agent() or coalesce(mesh_lib.my_mesh() = any (mesh_lib.owned_meshes()), false) then
+    return;
+  elsif (must_have.task).status = 'claimed' then
+    perform mesh_lib.fail(403, format('%s has task %s: only it, or the owner of the mesh, may do that', mesh_lib.name_of((must_have.task).claimant_agent_id), _number),
+      'mesh task show ' || _number);
+  end if;
+  perform mesh_lib.fail(409, format('nobody has task %s now: claim it first', _number), 'mesh task claim ' || _number);
+end
+$$;
+
+create function mesh_lib.name_of(agent_id uuid) returns text
+language sql stable set search_path = '' as $$ select a.name from mesh_data.agent a where a.agent_id = name_of.agent_id $$;
+
+-- Tasks as JSON: number, title, status and result.
+create function mesh_lib.tasks_json(task_ids uuid[]) returns json
+language sql stable set search_path = '' as $$
+  select coalesce(json_agg(json_strip_nulls(json_build_object('task', t.number, 'title', t.title, 'status', mesh_lib.task_status(t), 'result', t.result)) order by t.number), '[]')
+  from mesh_data.task t where t.task_id = any (tasks_json.task_ids)
+$$;
+
+create function mesh_lib.depends_on(task_id uuid) returns uuid[]
+language sql stable set search_path = '' as $$ select array(select d.depends_on_task_id from mesh_data.task_dependency d where d.task_id = depends_on.task_id) $$;
+
+create function mesh_lib.needed_by(task_id uuid) returns uuid[]
+language sql stable set search_path = '' as $$ select array(select d.task_id from mesh_data.task_dependency d where d.depends_on_task_id = needed_by.task_id) $$;
+
+create function mesh_lib.task_history(task_id uuid) returns json
+language sql stable set search_path = '' as $$
+  select coalesce(json_agg(json_strip_nulls(json_build_object('step', s.step, 'agent', a.name, 'note', s.note, 'happened_at', s.happened_at)) order by s.ordinal), '[]')
+  from mesh_data.task_step s left join mesh_data.agent a on a.agent_id = s.agent_id where s.task_id = task_history.task_id
+$$;
+
+-- Called by definers, for a locked task that is the caller's: it ends as completed or failed. Tells who made it and who had it,
+-- and who has to do with what waited for it.
+create function mesh_lib.finish_task(task mesh_data.task, status text, result text, out free integer[], out notices json)
+language plpgsql volatile set search_path = '' as $$
+declare
+  _me constant uuid := mesh_lib.my_agent();
+  _finished mesh_data.task;
+  _next mesh_data.task;
+  _of_next json;
+begin
+  update mesh_data.task t
+  set status = finish_task.status, result = finish_task.result, finished_at = mesh_lib.now(), changed_at = mesh_lib.now(), lease_ends_at = null,
+    progress = case finish_task.status when 'completed' then 100 else t.progress end
+  where t.task_id = (finish_task.task).task_id returning t.* into _finished;
+  perform mesh_lib.add_step(_finished, _me, finish_task.status, finish_task.result);
+  notices := mesh_lib.notify_agents(array[_finished.created_by_agent_id, _finished.claimant_agent_id], _finished.room_id,
+    format('task %s %s: %s (%s: %s)', _finished.number, _finished.status, _finished.title, mesh_lib.name_of(_me), mesh_lib.shortened(_finished.result)),
+    jsonb_build_object('task', _finished.number, 'step', _finished.status));
+  free := '{}'::integer[];
+  for _next in
+    select t.* from mesh_data.task t where t.task_id = any (mesh_lib.needed_by(_finished.task_id)) and t.status = 'open' order by t.number
+  loop
+    if finish_task.status = 'failed' then
+      _of_next := mesh_lib.notify_agents(array[_next.created_by_agent_id, _next.assignee_agent_id], null,
+        format('task %s stays blocked: %s (task %s failed)', _next.number, _next.title, _finished.number),
+        jsonb_build_object('task', _next.number, 'step', 'blocked'));
+    elsif not mesh_lib.is_blocked(_next.task_id) then
+      free := free || _next.number;
+      _of_next := mesh_lib.notify_agents(array[_next.assignee_agent_id], null, format('task %s can begin: %s', _next.number, _next.title),
+        jsonb_build_object('task', _next.number, 'step', 'free'));
+    else
+      continue;
+    end if;
+    notices := (notices::jsonb || _of_next::jsonb)::json;
+  end loop;
+end
+$$;
+
+-- The beginning of a text, on one line.
+create function mesh_lib.shortened(value text) returns text
+language sql immutable set search_path = '' as $$
+  select case when length(v.line) > 300 then left(v.line, 299) || '…' else v.line end from (select regexp_replace(shortened.value, '\s+', ' ', 'g') as line) v
+$$;
