@@ -54,6 +54,12 @@ pub struct Verb {
     /// An argument and a column: to follow, the call is made again with the argument as the last row has the column.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub follow: Option<(String, String)>,
+    /// The column that tells rows apart when the one above does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub follow_row: Option<String>,
+    /// The argument that asks to follow; without it the call is followed always.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub follow_if: Option<String>,
     /// Heading in `mesh --help`: start, messages, team or machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,

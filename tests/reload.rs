@@ -24,6 +24,25 @@ async fn loads_only_what_changed() {
 }
 
 #[tokio::test]
+async fn a_trigger_stays_while_the_code_around_it_is_replaced() {
+    let place = Place::new("reload_trigger").await;
+    let trigger = "create function mesh_lib.extra() returns trigger language plpgsql as $$ begin return null; end $$;
+create trigger extra after insert on mesh_data.account for each statement execute function mesh_lib.extra();";
+    place.write(trigger);
+    assert_eq!(place.migrate()["loaded"], "everything");
+    let oid = "select oid::integer from pg_trigger where tgname = 'extra'";
+    let before = place.number(oid).await;
+    place.write(&format!(
+        "{trigger}\ncreate function mesh.extra() returns integer language sql as $$ select 1 $$;"
+    ));
+    assert_eq!(place.migrate()["loaded"], "code");
+    assert_eq!(place.number(oid).await, before);
+    place.write(&trigger.replace("return null", "perform 1; return null"));
+    assert_eq!(place.migrate()["loaded"], "everything");
+    assert_ne!(place.number(oid).await, before);
+}
+
+#[tokio::test]
 async fn a_failure_names_its_line_and_changes_nothing() {
     let place = Place::new("reload_failure").await;
     place.migrate();

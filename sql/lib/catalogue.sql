@@ -8,7 +8,8 @@
 --   mesh: no                      works without a mesh; default yes for agent and manage
 --   mcp: core                     core, more (behind find_tools; the default) or never
 --   columns: to state why         what a table shows
---   follow: after message_id      to follow, a client calls again with argument `after` as the last row's `message_id`
+--   follow: after message_id      to follow, a client calls again with argument `after` as the last row's `message_id`.
+--                                 Two more words: the column that tells rows apart, and the boolean argument that asks for it
 --   set: send_messages            the function in mesh_lib that takes a batch of these calls
 --   ---
 --   Send a message to an agent.   the imperative first line
@@ -108,7 +109,9 @@ language sql stable set search_path = '' as $$
         from unnest(string_to_array(mesh_lib.front(f.comment, 'alias'), ',')) a), '[]'),
       'positional', array(select m[1] from regexp_matches(f.cli, '<([^>]*)>', 'g') m),
       'columns', coalesce(f.columns, '{}'),
-      'follow', string_to_array(mesh_lib.front(f.comment, 'follow'), ' ')) end,
+      'follow', (string_to_array(mesh_lib.front(f.comment, 'follow'), ' '))[1:2],
+      'follow_row', nullif(split_part(mesh_lib.front(f.comment, 'follow'), ' ', 3), ''),
+      'follow_if', nullif(split_part(mesh_lib.front(f.comment, 'follow'), ' ', 4), '')) end,
     'examples', array(select m[1] from regexp_matches(f.comment, E'\nexample: ([^\n]*)', 'g') m),
     'arguments', coalesce((select json_agg(json_build_object('name', a.name, 'type', a.type, 'schema', mesh_lib.json_schema(a.type_id),
       'required', a.required, 'default', a.default_value, 'description', a.description) order by a.ordinal)

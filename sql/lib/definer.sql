@@ -32,6 +32,7 @@ create policy presence_definer on mesh_data.presence to mesh_definer using (true
 create policy room_definer on mesh_data.room to mesh_definer using (true) with check (true);
 create policy room_member_definer on mesh_data.room_member to mesh_definer using (true) with check (true);
 create policy schedule_definer on mesh_data.schedule to mesh_definer using (true) with check (true);
+create policy seal_definer on mesh_data.seal to mesh_definer using (true) with check (true);
 create policy sent_definer on mesh_data.sent to mesh_definer using (true) with check (true);
 create policy session_definer on mesh_data.session to mesh_definer using (true) with check (true);
 create policy setting_definer on mesh_data.setting to mesh_definer using (true) with check (true);

@@ -1,10 +1,14 @@
 -- What several calls know and do about meshes and their members.
 
+-- Whether the caller owns the mesh it acts in. Persons have no key but the account's.
+create function mesh_lib.is_owner() returns boolean
+language sql stable set search_path = '' as $$ select coalesce(mesh_lib.my_mesh() = any (mesh_lib.owned_meshes()), false) $$;
+
 -- ME403 unless the caller owns the mesh it acts in.
 create function mesh_lib.must_own() returns void
 language plpgsql stable set search_path = '' as $$
 begin
-  if not coalesce(mesh_lib.my_mesh() = any (mesh_lib.owned_meshes()), false) then
+  if not mesh_lib.is_owner() then
     perform mesh_lib.fail(403, 'only the owner of this mesh may do that', '');
   end if;
 end

@@ -18,8 +18,14 @@ pub async fn run(function: &Function, matches: &ArgMatches, globals: &Globals) -
     seen::fill(function, &mut arguments, || {
         seen::read(&context.home, &context.client.target)
     });
-    if let Some(follow) = function.cli.as_ref().and_then(|cli| cli.follow.as_ref()) {
-        return self::follow(function, follow, arguments, &context, globals.json).await;
+    if let Some(cli) = &function.cli
+        && let Some((argument, column)) = &cli.follow
+        && let asked = cli.follow_if.as_ref()
+        && asked.is_none_or(|name| arguments.get(name) == Some(&Value::Bool(true)))
+    {
+        let row = cli.follow_row.as_ref().unwrap_or(column);
+        let words = (argument, column, row);
+        return follow(function, words, arguments, &context, globals.json).await;
     }
     let outcome = fill::call(
         &context.client,
@@ -39,11 +45,11 @@ pub async fn run(function: &Function, matches: &ArgMatches, globals: &Globals) -
     outcome.map(|_| ())
 }
 
-/// Calls again and again and prints the rows that are new, a line each, until the process is ended. A relay that is away is
-/// waited for.
+/// Calls again and again and prints the rows that are new, a line each, until the process is ended: with `argument` as the last
+/// row has `column`, and each `row` once. A relay that is away is waited for.
 async fn follow(
     function: &Function,
-    (argument, column): &(String, String),
+    (argument, column, row): (&String, &String, &String),
     mut arguments: Map<String, Value>,
     context: &context::Context,
     as_json: bool,
@@ -66,14 +72,14 @@ async fn follow(
                 Err(error) => return Err(error),
             };
         away = false;
-        let is_new = |row: &&Value| !printed.contains(&row[column]);
-        for row in rows.iter().filter(is_new) {
-            output::line(function, row, as_json);
+        let is_new = |found: &&Value| !printed.contains(&found[row]);
+        for found in rows.iter().filter(is_new) {
+            output::line(function, found, as_json);
         }
         if let Some(last) = rows.last() {
             arguments.insert(argument.clone(), last[column].clone());
             // What comes again is among the last rows.
-            printed = rows.iter().map(|row| row[column].clone()).collect();
+            printed = rows.iter().map(|found| found[row].clone()).collect();
         }
         tokio::time::sleep(PAUSE).await;
     }

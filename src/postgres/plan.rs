@@ -25,11 +25,11 @@ pub fn plan(code: &[File]) -> Result<Plan> {
     for file in code {
         for statement in split(&file.path, &file.text)? {
             let words = words(&statement.text);
-            let identity = file.path == IDENTITY;
-            if identity {
+            let used_by_tables = file.path == IDENTITY || makes_a_trigger_function(&words);
+            if used_by_tables {
                 guarded.extend(created(&words));
             }
-            statements.push((identity || touches_a_table(&words), statement));
+            statements.push((used_by_tables || touches_a_table(&words), statement));
         }
     }
     let hash = |guard: bool| {
@@ -66,6 +66,11 @@ fn touches_a_table(words: &[String]) -> bool {
         ["grant" | "revoke", rest @ ..] => grants_on_a_table(rest),
         _ => false,
     }
+}
+
+/// Whether a statement makes what a trigger runs, which stays with its trigger.
+fn makes_a_trigger_function(words: &[String]) -> bool {
+    created(words).is_some() && words.windows(2).any(|two| two == ["returns", "trigger"])
 }
 
 /// `rest` follows grant or revoke.
@@ -158,6 +163,12 @@ mod tests {
         assert_eq!(before.guard_hash, after.guard_hash);
         assert_ne!(before.rest_hash, after.rest_hash);
         assert!(before.guarded.contains("mesh_lib.me"));
+        let trigger = made(
+            "create function mesh_lib.me() returns int …",
+            "create view mesh.v as select 1; create function mesh_lib.f() returns trigger as $$ … $$",
+        );
+        assert_ne!(before.guard_hash, trigger.guard_hash);
+        assert!(trigger.guarded.contains("mesh_lib.f"));
         let comment = made(
             "create function mesh_lib.me() returns int …",
             "/* x */ create view mesh.v as select 1",

@@ -44,7 +44,9 @@ select is_empty($$select h.name || ' ' || w from t.help h, unnest(string_to_arra
   where not exists (select from mesh_lib.arguments(h.oid) a where a.output and a.name = w)$$, 'columns of CLI tables exist');
 select is_empty($$select h.name || ' ' || mesh_lib.front(h.comment, 'follow') from t.help h, lateral string_to_array(mesh_lib.front(h.comment, 'follow'), ' ') f
   where f is not null and (not exists (select from mesh_lib.arguments(h.oid) a where a.input and a.name = f[1])
-    or not exists (select from mesh_lib.arguments(h.oid) a where a.output and a.name = f[2]))$$, 'what is followed is an argument and a column');
+    or not exists (select from mesh_lib.arguments(h.oid) a where a.output and a.name = f[2]) or cardinality(f) not in (2, 4)
+    or cardinality(f) = 4 and not exists (select from mesh_lib.arguments(h.oid) a where a.output and a.name = f[3])
+    or cardinality(f) = 4 and not exists (select from mesh_lib.arguments(h.oid) a where a.input and a.name = f[4] and a.type = 'boolean'))$$, 'what is followed is an argument and a column');
 select is_empty($$select verb from (
     select regexp_replace(trim(v), '\s*<.*', '') as verb from t.help h,
       unnest(array[mesh_lib.front(h.comment, 'cli')] || string_to_array(mesh_lib.front(h.comment, 'alias'), ',')) v) x
@@ -66,8 +68,10 @@ select is_empty($$select c.name from t.code c where c.name <> 'mesh_lib.now()' a
 select is_empty($$select c.name from t.code c where c.name <> 'mesh_lib.ping()' and c.prosrc ~* 'pg_notify|\mnotify\M'$$, 'one place notifies: mesh_lib.ping()');
 select is_empty($$select c.name from t.code c where c.name not like 'mesh_lib.fail(%' and c.prosrc ~* 'raise exception'$$, 'one place raises errors: mesh_lib.fail()');
 select is_empty($$select c.name from t.code c where c.name not in ('mesh_lib.me()') and c.prosrc ~* 'current_setting\(''mesh\.identity'$$, 'one place reads the identity: mesh_lib.me()');
-select is_empty($$select c.name || ': ' || x.message from t.code c, plpgsql_check_function_tb(c.oid::regprocedure) x
-  where c.lanname = 'plpgsql' and not (x.message ~ 'is reserved keyword$' or x.message ~ '^unmodified OUT variable' or x.message = 'unused parameter "relay_id"')$$, 'plpgsql_check has nothing to say');
+select is_empty($$select c.name || ': ' || x.message from t.code c
+  left join lateral (select g.* from pg_trigger g where g.tgfoid = c.oid limit 1) g on true,
+  plpgsql_check_function_tb(c.oid::regprocedure, coalesce(g.tgrelid, 0), oldtable => g.tgoldtable, newtable => g.tgnewtable) x
+  where c.lanname = 'plpgsql' and not (x.message ~ 'is reserved keyword$' or x.message ~ '^unmodified OUT variable' or x.message in ('unused parameter "relay_id"', 'unused parameter "follow"'))$$, 'plpgsql_check has nothing to say');
 
 -- A word means one thing: an argument of this name has this type everywhere.
 select is_empty($$
@@ -140,8 +144,10 @@ insert into t.definer values
   ('mesh.create_pool', 'mesh_definer', 'makes an id that stands for a role'),
   ('mesh.edit_pool', 'mesh_definer', 'deletes who is no longer in it'),
   ('mesh.delete_pool', 'mesh_definer', 'deletes a row'),
+  ('mesh.list_events', 'mesh_definer', 'the owner sees who writes to whom, and nobody reads the log as a table; filters itself'),
   ('mesh.list_messages', 'mesh_definer', 'searches bodies, which row-level security keeps off indexes; filters itself'),
   ('mesh.maintain', 'mesh_definer', 'for the administrator'),
+  ('mesh.report_tool', 'mesh_definer', 'counts in the log, which nobody reads'),
   ('mesh.retry_message', 'mesh_definer', 'a sender has its recipients try again'),
   ('mesh.set_limits', 'mesh_definer', 'for the administrator'),
   ('mesh.unblock_agent', 'mesh_definer', 'mesh_agent deletes nothing'),
@@ -221,7 +227,10 @@ select is_empty($$
       when 'pg_constraint'::regclass then (select k.conrelid from pg_constraint k where k.oid = d.objid)
       else (select coalesce(i.indrelid, d.objid) from (select 1) one left join pg_index i on i.indexrelid = d.objid) end in (select oid from t.tables)$$,
   'no default, check, index or column of a table depends on mesh or mesh_lib');
-select is_empty($$select tgname from pg_trigger where not tgisinternal and tgrelid in (select oid from t.tables)$$, 'no table has a trigger');
+-- What tables tell the log they tell after the fact, and nothing that is written often: row triggers look at columns that changed.
+select is_empty($$select g.tgname from pg_trigger g join pg_proc p on p.oid = g.tgfoid where not g.tgisinternal and g.tgrelid in (select oid from t.tables)
+  and (p.pronamespace <> 'mesh_lib'::regnamespace or g.tgtype & 66 <> 0 or g.tgtype & 1 = 1 and (g.tgattr::text = '' or g.tgqual is null))$$,
+  'triggers come after, run code of ours, and are for whole statements, or for one column when it changed');
 
 -- Deleting the row at the other end must not scan: the columns of a foreign key lead some index, or hold a unique one's.
 -- Known: two of them have a partial index only, which a delete of the other end cannot use.

@@ -60,7 +60,7 @@ insert into t.sight values
   ('room', 'r.mesh_id = any (x.meshes)'),
   ('room_member', 'r.mesh_id = any (x.meshes)'),
   ('state', 'r.mesh_id = any (x.meshes)'),
-  ('news', null), ('wake', null), ('watch', null), ('event', null), ('setting', null), ('code', null), ('sent', null), ('turn', null);
+  ('news', null), ('seal', null), ('wake', null), ('watch', null), ('event', null), ('setting', null), ('code', null), ('sent', null), ('turn', null);
 select set_eq('select name from t.tables where not partition', 'select name from t.sight', 'every table has a rule of sight');
 
 create function t.expected(actor text, rel text) returns text language plpgsql as $$
