@@ -18,6 +18,10 @@ select t.does(w.who, 'set_state', jsonb_build_object('key', w.who, 'value', null
 select t.does(w, 'create_task', '{"title": "x"}'), t.does(w, 'create_task', '{"title": "y", "depends_on": [1]}'), t.does(w, 'claim_task'),
   t.does(w, 'claim_paths', jsonb_build_object('patterns', array[w], 'reason', 'x')) from unnest(array['designer', 'commander', 'visitor', 'scout']) w;
 
+select t.does(w.who, 'remember', jsonb_build_object('content', 'words of ' || w.who, 'key', 'k', 'private', p), w.mesh)
+from (values ('alice', 'proj'), ('backend', null), ('commander', null), ('designer', null), ('scout', null), ('visitor', null)) w (who, mesh), unnest(array[true, false]) p;
+select t.does('visitor', 'forget', '{"key": "k", "private": true}');
+
 create view t.tables as
 select c.oid, c.relname::text as name, c.relispartition as partition,
   (select string_agg(quote_ident(a.attname) || '::text', ' || '' '' || ' order by a.attnum) from pg_constraint k join pg_attribute a on a.attrelid = c.oid and a.attnum = any (k.conkey) where k.conrelid = c.oid and k.contype = 'p') as key
@@ -48,6 +52,8 @@ insert into t.sight values
   ('presence', 'r.mesh_id = any (x.meshes)'),
   ('key', 'r.account_id = x.account or r.mesh_id = any (x.owned)'),
   ('invite', 'r.mesh_id = any (x.owned)'),
+  ('memory', 'r.reader_id = any (x.meshes) or r.reader_id = x.agent'),
+  ('memory_word', 'r.reader_id = any (x.meshes) or r.reader_id = x.agent'),
   ('message', 'r.sender_agent_id = x.agent or exists (select from mesh_data.delivery d where d.message_id = r.message_id and d.agent_id = x.agent)'),
   ('delivery', 'x.agent in (r.agent_id, r.sender_agent_id)'),
   ('idempotency', 'r.sender_agent_id = x.agent'),
@@ -94,6 +100,7 @@ insert into t.change values
   ('activity', 'r.agent_id = x.agent'),
   ('group_member', 'r.agent_id = x.agent or r.mesh_id = any (x.owned) or x.who in (''commander'', ''scout'') and r.mesh_id = any (x.meshes)'),
   ('invite', 'r.mesh_id = any (x.owned)'),
+  ('memory', 'r.reader_id = any (x.meshes) or r.reader_id = x.agent'),
   ('delivery', 'r.agent_id = x.agent'),
   ('block', 'r.agent_id = x.agent'),
   ('state', 'r.mesh_id = any (x.meshes)'),
@@ -155,6 +162,9 @@ end
 $$;
 create table t.copied as
 select s.name, t.copy_of(s.name, case s.name when 'account' then 'r.name = ''alice''' when 'mesh' then 'r.name = ''proj''' when 'setting' then 'true' when 'wake' then 'true' when 'watch' then 'true' when 'code' then 'true' when 'sent' then 'true' when 'turn' then 'true'
+  when 'claim' then 'r.agent_id = (select agent_id from mesh_data.agent where name = ''commander'')'
+  when 'memory' then 'r.agent_id = (select agent_id from mesh_data.agent where name = ''commander'')'
+  when 'memory_word' then 'r.reader_id = (select agent_id from mesh_data.agent where name = ''commander'')'
   when 'schedule' then 'r.agent_id = (select agent_id from mesh_data.agent where name = ''commander'')'
   when 'idempotency' then 'r.sender_agent_id = (select agent_id from mesh_data.agent where name = ''commander'')'
   when 'key' then 'r.kind = ''agent'' and r.mesh_id = (select mesh_id from mesh_data.mesh where name = ''proj'')'
