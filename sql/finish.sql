@@ -48,18 +48,21 @@ select p.proname::text as name, mesh_lib.front(c.comment, 'set') as set_function
   end as answer,
   coalesce(mesh_lib.front(c.comment, 'who'), 'agent') as who,
   coalesce(mesh_lib.front(c.comment, 'mesh') = 'yes', coalesce(mesh_lib.front(c.comment, 'who'), 'agent') in ('agent', 'manage')) as needs_mesh,
-  coalesce((
-    select jsonb_agg(jsonb_build_object('name', a.name, 'type', a.type, 'required', a.required, 'json_type',
+  g.arguments,
+  coalesce((select jsonb_object_agg(a ->> 'name', a ->> 'json_type') from jsonb_array_elements(g.arguments) a), '{}') as types,
+  array(select a ->> 'name' from jsonb_array_elements(g.arguments) a where (a ->> 'required')::boolean) as required,
+  mesh_lib.describe(p.oid) as description
+from pg_catalog.pg_proc p, lateral (select obj_description(p.oid, 'pg_proc') as comment) c,
+  lateral (select count(*) as columns, min(a.name) as first from mesh_lib.arguments(p.oid) a where a.output) o,
+  lateral (
+    select coalesce(jsonb_agg(jsonb_build_object('name', a.name, 'type', a.type, 'required', a.required, 'json_type',
       case
         when a.type = 'mesh.addresses' then 'any'
         when coalesce(mesh_lib.json_schema(a.type_id) ->> 'type', 'any') = 'integer' then 'number'
         else coalesce(mesh_lib.json_schema(a.type_id) ->> 'type', 'any')
-      end) order by a.ordinal)
-    from mesh_lib.arguments(p.oid) a where a.input), '[]') as arguments,
-  array(select a.name from mesh_lib.arguments(p.oid) a where a.input order by a.ordinal) as names,
-  mesh_lib.describe(p.oid) as description
-from pg_catalog.pg_proc p, lateral (select obj_description(p.oid, 'pg_proc') as comment) c,
-  lateral (select count(*) as columns, min(a.name) as first from mesh_lib.arguments(p.oid) a where a.output) o
+      end) order by a.ordinal), '[]') as arguments
+    from mesh_lib.arguments(p.oid) a where a.input
+  ) g
 where p.pronamespace = 'mesh'::regnamespace and p.prokind = 'f' and has_function_privilege('mesh_agent', p.oid, 'execute');
 create unique index callable_name on mesh_lib.callable (name);
 alter materialized view mesh_lib.callable owner to mesh_owner;

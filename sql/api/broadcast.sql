@@ -2,10 +2,10 @@
 
 create function mesh.broadcast(message text, "to" mesh.addresses default null, exclude text[] default null, priority text default null,
   mentions text[] default null, key text default null, expires_in double precision default null, data jsonb default null,
-  out message_id uuid, out duplicate boolean, out recipients json)
+  out message_id uuid, out duplicate boolean, out recipients json, out counts json)
 language plpgsql volatile set search_path = '' as $$
 begin
-  select s.* into broadcast.message_id, broadcast.duplicate, broadcast.recipients
+  select s.* into broadcast.message_id, broadcast.duplicate, broadcast.recipients, broadcast.counts
   from mesh_lib.send_one(mesh_lib.letter(mesh_lib.me(), coalesce(mesh_lib.addresses(broadcast."to"), '{*}'), broadcast.message,
     mesh_lib.priority(broadcast.priority), broadcast.data, broadcast.key, mentions => broadcast.mentions,
     expires_at => mesh_lib.now() + make_interval(secs => broadcast.expires_in), everyone => true, exclude => broadcast.exclude)) s;
@@ -17,6 +17,7 @@ who: agent
 mcp: core
 ---
 Send a message to everybody else, or to all of a group, role or room. It waits for those who are offline.
+The answer lists up to 100 recipients, those who are not shown it now first; of more, counts says how many are in each state, and message_status lists all.
 message: the text, 1 to 65,536 bytes.
 to: one address, or several with commas between: *, @group with its subgroups, role:x (all who have it), #room, or names; default * (everybody else).
 exclude: names of those who get no copy; default nobody.

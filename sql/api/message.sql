@@ -17,10 +17,10 @@ create policy idempotency_select on mesh_data.idempotency for select to mesh_age
 -- The dispatch takes the set form; this one is for other functions.
 create function mesh.send_message("to" mesh.addresses, message text, priority text default null, reply_to uuid default null, mentions text[] default null,
   key text default null, expires_in double precision default null, data jsonb default null,
-  out message_id uuid, out duplicate boolean, out recipients json)
+  out message_id uuid, out duplicate boolean, out recipients json, out counts json)
 language plpgsql volatile set search_path = '' as $$
 begin
-  select s.* into send_message.message_id, send_message.duplicate, send_message.recipients
+  select s.* into send_message.message_id, send_message.duplicate, send_message.recipients, send_message.counts
   from mesh_lib.send_one(mesh_lib.letter(mesh_lib.me(), mesh_lib.addresses(send_message."to"), send_message.message, mesh_lib.priority(send_message.priority),
     send_message.data, send_message.key, send_message.reply_to, send_message.mentions, mesh_lib.now() + make_interval(secs => send_message.expires_in))) s;
 end
@@ -32,6 +32,7 @@ mcp: core
 set: send_messages
 ---
 Send a message. It is stored when this answers, and waits for those who are offline.
+The answer lists up to 100 recipients, those who are not shown it now first; of more, counts says how many are in each state, and message_status lists all.
 to: one address, or several with commas between: an agent's name, 8 or more hex digits its key begins with, @group with its subgroups, role:x, #room, or * for everybody else.
 message: the text, 1 to 65,536 bytes.
 priority: now (shown at once), next (when the recipient is not working) or low (when it is idle or asks); default next, or what a pool says.

@@ -21,7 +21,7 @@ begin
   -- Who answers a message has read it.
   update mesh_data.delivery d set state = 'acknowledged', settled_at = mesh_lib.now()
   where d.message_id = _answered.message_id and d.agent_id = (select mesh_lib.my_agent()) and d.state in ('queued', 'delivered');
-  select s.* into reply.message_id, reply.duplicate, reply.recipients
+  select s.message_id, s.duplicate, s.recipients into reply.message_id, reply.duplicate, reply.recipients
   from mesh_lib.send_one(mesh_lib.letter(mesh_lib.me(), array[reply."to"], reply.message, mesh_lib.priority(reply.priority), reply.data, reply.key,
     _answered.message_id)) s;
 end

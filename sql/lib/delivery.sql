@@ -37,14 +37,6 @@ begin
     where s.state = 'acknowledged' and m.reply_to is null order by s.position desc limit 1
   ) t
   where v.agent_id = (select mesh_lib.my_agent());
-  update mesh_data.activity v set heard_at = mesh_lib.now()
-  where v.agent_id = (select mesh_lib.my_agent()) and v.status = 'working' and v.heard_at < mesh_lib.now() - interval '1 minute';
-  update mesh_data.delivery d
-  set state = case when settle.seen is null or d.claim_id = settle.seen then 'acknowledged' else d.state end,
-    settled_at = case when settle.seen is null or d.claim_id = settle.seen then mesh_lib.now() end,
-    claim_id = case when settle.seen is null or d.claim_id = settle.seen then d.claim_id end,
-    claimant_id = case when settle.seen is null or d.claim_id = settle.seen then d.claimant_id end
-  where d.agent_id = (select mesh_lib.my_agent()) and d.state in ('queued', 'delivered') and d.claimant_id = (select mesh_lib.claimant());
 end
 $$;
 
@@ -95,34 +87,33 @@ language plpgsql volatile security definer set search_path = '' set enable_hashj
 begin
   return query
     with asked as materialized (
-      select c.ordinal, c.me, c.error, i.id, coalesce(cardinality(c.ids), 0) as ids
-      from (
-        select r.ordinal, r.me, r.error, array(select distinct e::uuid from jsonb_array_elements_text(r.given -> 'message_ids') e) as ids
-        from mesh_lib.requests('ack_messages', ack_many.tokens, ack_many.meshes, ack_many.sessions, ack_many.arguments) r
-      ) c
-      left join lateral unnest(c.ids[:1000]) i (id) on c.error is null
-      order by i.id, (c.me).agent_id
-    ), locked as materialized (
-      select a.*, d.state, count(*) filter (where d.state is null) over (partition by a.ordinal) as missing
-      from asked a
-      left join lateral (
-        select d.state from mesh_data.delivery d where d.message_id = a.id and d.agent_id = (a.me).agent_id for update
-      ) d on true
+      select r.ordinal, r.me, r.error, i.id, d.state, count(*) over (partition by r.ordinal) as ids,
+        count(*) filter (where d.state is null) over (partition by r.ordinal) as missing
+      from mesh_lib.requests('ack_messages', ack_many.tokens, ack_many.meshes, ack_many.sessions, ack_many.arguments) r
+      left join lateral (select distinct e::uuid from jsonb_array_elements_text(r.given -> 'message_ids') e limit 1001) i (id) on r.error is null
+      left join lateral (select d.state from mesh_data.delivery d where d.message_id = i.id and d.agent_id = (r.me).agent_id offset 0) d on true
     ), done as (
       update mesh_data.delivery d set state = 'acknowledged', settled_at = mesh_lib.now()
-      from locked l where l.missing = 0 and l.ids <= 1000 and l.state <> 'acknowledged' and d.message_id = l.id and d.agent_id = (l.me).agent_id
+      from (
+        select a.ordinal, a.id, (a.me).agent_id from asked a where a.missing = 0 and a.ids <= 1000 and a.state <> 'acknowledged' order by 2, 3
+      ) l
+      where d.message_id = l.id and d.agent_id = l.agent_id and d.state <> 'acknowledged'
+      returning l.ordinal
     ), judged as (
-      select l.ordinal, (array_agg(l.me))[1] as me, count(*) as asked, count(*) filter (where l.state <> 'acknowledged') as open,
-        coalesce((array_agg(l.error))[1], case
-          when min(l.ids) not between 1 and 1000 then mesh_lib.error_object('ME400', 'acknowledge 1 to 1,000 messages at a time', '', '', '')
-          when min(l.missing) > 0 then mesh_lib.error_object('ME404', 'some of these messages are not in your inbox', 'mesh inbox',
-            json_build_object('message_ids', array_agg(l.id) filter (where l.state is null))::text, '')
+      select a.ordinal, (array_agg(a.me))[1] as me, count(a.id) as asked,
+        coalesce((array_agg(a.error))[1], case
+          when count(a.id) not between 1 and 1000 then mesh_lib.error_object('ME400', 'acknowledge 1 to 1,000 messages at a time', '', '', '')
+          when min(a.missing) > 0 then mesh_lib.error_object('ME404', 'some of these messages are not in your inbox', 'mesh inbox',
+            json_build_object('message_ids', array_agg(a.id) filter (where a.state is null))::text, '')
         end) as error
-      from locked l group by l.ordinal
+      from asked a group by a.ordinal
+    ), counted as (
+      select d.ordinal, count(*) as acknowledged from done d group by d.ordinal
     )
     select j.ordinal, case when j.error is null then 200 else mesh_lib.status_of(j.error ->> 'code') end,
-      coalesce(j.error, json_build_object('acknowledged', j.open, 'already', j.asked - j.open)), mesh_lib.caller(j.me), null::jsonb
-    from judged j;
+      coalesce(j.error, json_build_object('acknowledged', coalesce(c.acknowledged, 0), 'already', j.asked - coalesce(c.acknowledged, 0))),
+      mesh_lib.caller(j.me), null::jsonb
+    from judged j left join counted c on c.ordinal = j.ordinal;
 end
 $$;
 alter function mesh_lib.ack_many(text[], text[], text[], text[], uuid) owner to mesh_definer;

@@ -10,16 +10,22 @@ create function mesh_lib.inbox_limit() returns integer
 language sql immutable return 10000;
 
 -- Letters that one of their recipients refuses: whom they name blocks the sender, or has a full inbox. Of many, those who
--- block the sender are left out. Whether there is any is asked first, because mostly there is none.
+-- block the sender are left out. Whether there is any is asked first, because mostly there is none; `limit` keeps that to one
+-- probe of an index for each recipient, whatever the statistics say.
 create function mesh_lib.refusals(letters mesh_lib.letter[]) returns table (ordinal integer, error json)
-language plpgsql volatile set search_path = '' as $$
+language plpgsql volatile set search_path = '' set enable_seqscan = off as $$
 declare
   -- An inbox without mail older than the last so many messages of all cannot hold that many.
-  _old constant bigint := (select p.last_value from mesh_data.message_position p) - mesh_lib.inbox_limit() + 1;
-  _agents constant uuid[] := array(select distinct u from unnest(refusals.letters) l, unnest(l.agents) u where l.error is null and not l.duplicate);
+  _old constant bigint := coalesce(pg_sequence_last_value('mesh_data.message_position'), 0) - mesh_lib.inbox_limit() + 1;
+  _blocks boolean;
   _full uuid[];
 begin
-  if exists (select from mesh_data.block b where b.agent_id = any (_agents)) then
+  select bool_or((select true from mesh_data.block b where b.agent_id = u.agent_id limit 1)),
+    array_agg(u.agent_id) filter (where _old > 0 and (
+      select true from mesh_data.delivery d where d.agent_id = u.agent_id and d.state in ('queued', 'delivered') and d.position <= _old limit 1))
+  into _blocks, _full
+  from (select distinct a from unnest(refusals.letters) l, unnest(l.agents) a where l.error is null and not l.duplicate) u (agent_id);
+  if _blocks then
     return query
       select l.ordinality::integer, mesh_lib.error_object('ME403',
         format('%s %s not take your messages', string_agg(a.name, ' and ' order by a.name), case count(*) when 1 then 'does' else 'do' end),
@@ -30,10 +36,6 @@ begin
       where l.error is null and not l.duplicate and not exists (select from unnest(l.addresses) x where not mesh_lib.is_one(x))
       group by l.ordinality;
   end if;
-  _full := array(
-    select u from unnest(_agents) u
-    where exists (select from mesh_data.delivery d
-      where d.agent_id = u and d.state in ('queued', 'delivered') and d.priority in (0, 1, 2) and d.position <= _old));
   if cardinality(_full) > 0 then
     -- Counting stops at the limit.
     _full := array(
@@ -53,14 +55,9 @@ $$;
 
 -- Two agents that answer each other have a token bucket: a turn is a message to whom spoke last. It holds three minutes'
 -- worth of turns. Letters beyond it are refused. What goes to everybody answers nobody.
-create function mesh_lib.count_turns(letters mesh_lib.letter[]) returns table (ordinal integer, error json)
+create function mesh_lib.count_turns(letters mesh_lib.letter[], rate real) returns table (ordinal integer, error json)
 language plpgsql volatile set search_path = '' as $$
-declare
-  _rate constant real := (select s.turns_per_minute from mesh_data.setting s);
 begin
-  if _rate = 0 then
-    return;
-  end if;
   return query
     with pair as materialized (
       -- Letters to one agent, when it was the last of the two to speak, or neither ever did.
@@ -75,7 +72,7 @@ begin
       select distinct on (p.a, p.b) p.* from pair p order by p.a, p.b, p.i
     ), held as materialized (
       -- A row that another batch holds is not waited for, and its turn not counted.
-      select t.*, f.i, f.sender_id, least(3 * _rate, t.turns_left + _rate * extract(epoch from mesh_lib.now() - t.counted_at) / 60) as now_left
+      select t.*, f.i, f.sender_id, least(3 * count_turns.rate, t.turns_left + count_turns.rate * extract(epoch from mesh_lib.now() - t.counted_at) / 60) as now_left
       from mesh_data.turn t join first f on f.a = t.agent_id and f.b = t.other_agent_id
       order by t.agent_id, t.other_agent_id for update of t skip locked
     ), counted as (
@@ -83,32 +80,28 @@ begin
       from held h where t.agent_id = h.agent_id and t.other_agent_id = h.other_agent_id and h.now_left >= 1
     ), begun as (
       insert into mesh_data.turn (agent_id, other_agent_id, last_agent_id, turns_left, counted_at)
-      select f.a, f.b, f.sender_id, 3 * _rate, mesh_lib.now() from first f
+      select f.a, f.b, f.sender_id, 3 * count_turns.rate, mesh_lib.now() from first f
       where not exists (select from mesh_data.turn t where t.agent_id = f.a and t.other_agent_id = f.b)
       order by f.a, f.b on conflict do nothing
     )
     -- All of a batch that would take the turn which is not left.
-    select p.i, mesh_lib.error_object('ME429', format('you and %s have answered each other too often: at most %s turns a minute', a.name, _rate), '',
-      json_build_object('retry_after', ceil((1 - h.now_left) * 60 / _rate), 'agent', a.name)::text, '')
+    select p.i, mesh_lib.error_object('ME429', format('you and %s have answered each other too often: at most %s turns a minute', a.name, count_turns.rate), '',
+      json_build_object('retry_after', ceil((1 - h.now_left) * 60 / count_turns.rate), 'agent', a.name)::text, '')
     from held h join pair p on p.a = h.agent_id and p.b = h.other_agent_id and p.sender_id = h.sender_id join mesh_data.agent a on a.agent_id = p.agent_id
     where h.now_left < 1;
 end
 $$;
 
 -- A key sends so many messages in a day, UTC; what is beyond it is refused.
-create function mesh_lib.count_sent(letters mesh_lib.letter[]) returns table (ordinal integer, error json)
+create function mesh_lib.count_sent(letters mesh_lib.letter[], daily integer) returns table (ordinal integer, error json)
 language plpgsql volatile set search_path = '' as $$
 declare
-  _daily constant integer := (select s.daily_messages from mesh_data.setting s);
   _today constant date := (mesh_lib.now() at time zone 'UTC')::date;
   -- Keys that send more than is left, and what is left to them.
   _over uuid[];
   _left bigint[];
   _counted bigint;
 begin
-  if _daily = 0 then
-    return;
-  end if;
   -- A row that another batch holds is not waited for, and these not counted.
   with total as materialized (
     select (l.me).key_id, count(*) as messages from unnest(count_sent.letters) l where l.error is null and not l.duplicate group by 1
@@ -116,11 +109,11 @@ begin
     select s.key_id, s.messages, t.messages as more
     from total t join mesh_data.sent s on s.key_id = t.key_id and s.day = _today order by s.key_id for update of s skip locked
   ), counted as (
-    update mesh_data.sent s set messages = greatest(h.messages, least(h.messages + h.more, _daily))
+    update mesh_data.sent s set messages = greatest(h.messages, least(h.messages + h.more, count_sent.daily))
     from held h where s.key_id = h.key_id and s.day = _today
     returning s.key_id, h.messages as before, h.more
   )
-  select array_agg(c.key_id) filter (where c.before + c.more > _daily), array_agg(_daily - c.before) filter (where c.before + c.more > _daily),
+  select array_agg(c.key_id) filter (where c.before + c.more > count_sent.daily), array_agg(count_sent.daily - c.before) filter (where c.before + c.more > count_sent.daily),
     coalesce(sum(c.more), 0)
   into _over, _left, _counted from counted c;
 
@@ -128,16 +121,16 @@ begin
     -- Keys that are new today.
     with begun as (
       insert into mesh_data.sent (key_id, day, messages)
-      select (l.me).key_id, _today, least(count(*), _daily) from unnest(count_sent.letters) l
+      select (l.me).key_id, _today, least(count(*), count_sent.daily) from unnest(count_sent.letters) l
       where l.error is null and not l.duplicate and not exists (select from mesh_data.sent s where s.key_id = (l.me).key_id and s.day = _today)
       group by 1 order by 1 on conflict do nothing
       returning key_id
     )
-    select _over || coalesce(array_agg(b.key_id), '{}'), _left || coalesce(array_agg(_daily::bigint), '{}') into _over, _left from begun b;
+    select _over || coalesce(array_agg(b.key_id), '{}'), _left || coalesce(array_agg(count_sent.daily::bigint), '{}') into _over, _left from begun b;
   end if;
   if cardinality(_over) > 0 then
     return query
-      select n.i, mesh_lib.error_object('ME429', format('this key has sent its %s messages of today', _daily), '',
+      select n.i, mesh_lib.error_object('ME429', format('this key has sent its %s messages of today', count_sent.daily), '',
         json_build_object('retry_after', ceil(extract(epoch from (_today + 1)::timestamp at time zone 'UTC' - mesh_lib.now())))::text, '')
       from (
         select l.ordinality::integer as i, (l.me).key_id, row_number() over (partition by (l.me).key_id order by l.ordinality) as nth

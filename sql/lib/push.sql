@@ -9,15 +9,17 @@ language sql stable security definer set search_path = '' as $$
 $$;
 alter function mesh_lib.session_of(uuid, text) owner to mesh_definer;
 
--- One message as its recipients see it. In PL/pgSQL, which keeps its plan: SQL would make one for each statement it is used in.
+-- One message as its recipients see it.
+create function mesh_lib.frame(message mesh_data.message, sender mesh_data.agent) returns json
+language sql stable return json_build_object('message_id', (frame.message).message_id, 'from', (frame.sender).name, 'from_kind', (frame.sender).kind,
+  'to', (frame.message).address, 'priority', (array['now', 'next', 'low'])[(frame.message).priority + 1], 'message', (frame.message).body,
+  'mentions', (frame.message).mentions, 'data', (frame.message).data, 'reply_to', (frame.message).reply_to, 'sent_at', (frame.message).sent_at);
+
+-- The same with its sender looked up. In PL/pgSQL, which keeps its plan: SQL would make one for each statement it is used in.
 create function mesh_lib.frame(message mesh_data.message) returns json
 language plpgsql stable set search_path = '' as $$
 begin
-  return (
-    select json_build_object('message_id', frame.message.message_id, 'from', a.name, 'from_kind', a.kind, 'to', frame.message.address,
-      'priority', (array['now', 'next', 'low'])[frame.message.priority + 1], 'message', frame.message.body, 'mentions', frame.message.mentions,
-      'data', frame.message.data, 'reply_to', frame.message.reply_to, 'sent_at', frame.message.sent_at)
-    from mesh_data.agent a where a.agent_id = frame.message.sender_agent_id);
+  return (select mesh_lib.frame(frame.message, a) from mesh_data.agent a where a.agent_id = frame.message.sender_agent_id);
 end
 $$;
 

@@ -5,21 +5,19 @@
 create type mesh_lib.calling as (token text, mesh text, session text, me mesh_lib.identity, error json);
 
 -- The callers of a batch, each identified once: by token, mesh and session.
-create function mesh_lib.identify_all(function text, tokens text[], meshes text[], sessions text[]) returns setof mesh_lib.calling
+create function mesh_lib.identify_all(tokens text[], meshes text[], sessions text[], who text, needs_mesh boolean) returns setof mesh_lib.calling
 language plpgsql stable security definer set search_path = '' as $$
 declare
-  _call record;
   _caller mesh_lib.calling;
   _sqlstate text; _message text; _hint text; _detail text;
 begin
-  select c.who, c.needs_mesh into _call from mesh_lib.callable c where c.name = identify_all.function;
   for _caller in
     select d.token, d.mesh, d.session, null::mesh_lib.identity, null::json
     from (select distinct u.* from unnest(identify_all.tokens, identify_all.meshes, identify_all.sessions) u (token, mesh, session)) d
   loop
     begin
       _caller.me := mesh_lib.identify(_caller.token, _caller.mesh, _caller.session);
-      perform mesh_lib.allow(_caller.me, _call.who, _call.needs_mesh);
+      perform mesh_lib.allow(_caller.me, identify_all.who, identify_all.needs_mesh);
     exception when others then
       get stacked diagnostics _sqlstate = returned_sqlstate, _message = message_text, _hint = pg_exception_hint, _detail = pg_exception_detail;
       _caller.error := mesh_lib.error_object(_sqlstate, _message, _hint, _detail, '');
@@ -28,28 +26,36 @@ begin
   end loop;
 end
 $$;
-alter function mesh_lib.identify_all(text, text[], text[], text[]) owner to mesh_definer;
+alter function mesh_lib.identify_all(text[], text[], text[], text, boolean) owner to mesh_definer;
 
 create function mesh_lib.requests(function text, tokens text[], meshes text[], sessions text[], arguments text[])
 returns table (ordinal integer, me mesh_lib.identity, error json, given jsonb)
 language plpgsql stable security definer set search_path = '' as $$
 #variable_conflict use_column
 declare
-  _call mesh_lib.callable;
+  _call record;
   _given jsonb;
 begin
-  select * into _call from mesh_lib.callable c where c.name = requests.function;
+  select c.help, c.arguments, c.types, c.required, c.who, c.needs_mesh into _call from mesh_lib.callable c where c.name = requests.function;
+  -- Those that may not fit are asked what is wrong with them.
   for _given in
-    select (array_agg(a.a))[1]
+    select a.a
     from (select coalesce(nullif(u, ''), '{}')::jsonb as a from unnest(requests.arguments) u) a
-    group by case when jsonb_typeof(a.a) = 'object' then (select string_agg(e.key || ' ' || jsonb_typeof(e.value), ' ') from jsonb_each(a.a) e) else 'x' end
+    where case when jsonb_typeof(a.a) = 'object' then not a.a ?& _call.required or exists (
+        select from jsonb_each(a.a) e
+        where case jsonb_typeof(e.value)
+          when 'null' then e.key = any (_call.required) or not _call.types ? e.key
+          when 'array' then true
+          else coalesce(_call.types ->> e.key not in ('any', jsonb_typeof(e.value)), true)
+        end)
+      else true end
   loop
     begin
       perform mesh_lib.check_arguments(requests.function, _call.help, _call.arguments, _given);
     exception when others then
       -- Whose call it is comes first: a caller nobody knows hears of that.
       if cardinality(requests.tokens) > 1 or not exists (
-        select from mesh_lib.identify_all(requests.function, requests.tokens, requests.meshes, requests.sessions) c where c.error is not null
+        select from mesh_lib.identify_all(requests.tokens, requests.meshes, requests.sessions, _call.who, _call.needs_mesh) c where c.error is not null
       ) then
         raise;
       end if;
@@ -59,7 +65,7 @@ begin
   return query
     select u.ordinal::integer, c.me, c.error, case when c.error is null then coalesce(nullif(u.arguments, ''), '{}')::jsonb else '{}' end
     from unnest(requests.tokens, requests.meshes, requests.sessions, requests.arguments) with ordinality u (token, mesh, session, arguments, ordinal)
-    join mesh_lib.identify_all(requests.function, requests.tokens, requests.meshes, requests.sessions) c
+    join mesh_lib.identify_all(requests.tokens, requests.meshes, requests.sessions, _call.who, _call.needs_mesh) c
       -- Arrays are equal where both have null.
       on array[c.token, c.mesh, c.session] = array[u.token, u.mesh, u.session];
 end

@@ -81,15 +81,20 @@ $$;
 create function mesh_lib.deliver(inout letters mesh_lib.letter[], out messages mesh_data.message[], out deliveries mesh_data.delivery[], out repeated uuid[])
 language plpgsql volatile security definer set search_path = '' as $$
 declare
+  _keyed constant boolean := exists (select from unnest(letters) l where l.key is not null);
+  _addressed boolean := false;
+  _daily integer;
+  _turns integer;
   _refusal record;
   _repeated uuid;
   _sqlstate text; _message text; _hint text; _detail text; _constraint text;
 begin
-  if exists (select from unnest(letters) l where l.key is not null) then
+  if _keyed then
     letters := mesh_lib.claim_keys(letters);
   end if;
   for _i in 1..cardinality(letters) loop
-    continue when letters[_i].duplicate or letters[_i].error is not null;
+    continue when letters[_i].agents is not null or letters[_i].duplicate or letters[_i].error is not null;
+    _addressed := true;
     begin
       letters[_i] := mesh_lib.addressed(letters[_i]);
     exception
@@ -104,13 +109,18 @@ begin
   for _refusal in select r.ordinal, r.error from mesh_lib.refusals(letters) r loop
     letters[_refusal.ordinal].error := _refusal.error;
   end loop;
-  for _refusal in select r.ordinal, r.error from mesh_lib.count_turns(letters) r loop
-    letters[_refusal.ordinal].error := _refusal.error;
-  end loop;
-  for _refusal in select r.ordinal, r.error from mesh_lib.count_sent(letters) r loop
-    letters[_refusal.ordinal].error := _refusal.error;
-  end loop;
-  if exists (select from unnest(letters) l where l.room_id is not null) then
+  select s.daily_messages, s.turns_per_minute into _daily, _turns from mesh_data.setting s;
+  if _turns > 0 then
+    for _refusal in select r.ordinal, r.error from mesh_lib.count_turns(letters, _turns) r loop
+      letters[_refusal.ordinal].error := _refusal.error;
+    end loop;
+  end if;
+  if _daily > 0 then
+    for _refusal in select r.ordinal, r.error from mesh_lib.count_sent(letters, _daily) r loop
+      letters[_refusal.ordinal].error := _refusal.error;
+    end loop;
+  end if;
+  if _addressed and exists (select from unnest(letters) l where l.room_id is not null) then
     letters := mesh_lib.take_floors(letters);
   end if;
 
@@ -139,15 +149,16 @@ begin
   )
   select array_agg(s.d) into deliver.deliveries from stored s;
 
-  -- Of a repeated letter, what is there of the message it repeats.
-  repeated := array(select l.message_id from unnest(letters) l where l.error is null group by 1 having bool_and(l.duplicate));
-  foreach _repeated in array repeated loop
-    messages := messages || array(select m from mesh_data.message m where m.message_id = _repeated);
-    deliveries := deliveries || array(select d from mesh_data.delivery d where d.message_id = _repeated);
-  end loop;
+  repeated := '{}';
+  if _keyed then
+    -- Of a repeated letter, what is there of the message it repeats.
+    repeated := array(select l.message_id from unnest(letters) l where l.error is null group by 1 having bool_and(l.duplicate));
+    foreach _repeated in array repeated loop
+      messages := messages || array(select m from mesh_data.message m where m.message_id = _repeated);
+      deliveries := deliveries || array(select d from mesh_data.delivery d where d.message_id = _repeated);
+    end loop;
 
-  -- What repeats a refused letter of this very batch is refused, too. The key of a refused letter is free again.
-  if exists (select from unnest(letters) l where l.error is not null and l.key is not null) then
+    -- What repeats a refused letter of this very batch is refused, too. The key of a refused letter is free again.
     for _refusal in
       select r.ordinality::integer as ordinal, l.error
       from unnest(letters) with ordinality r join unnest(letters) l on l.message_id = r.message_id and l.error is not null and not l.duplicate
@@ -197,11 +208,6 @@ begin
 end
 $$;
 
--- What became of a message: for its sender, per recipient; and which windows the relay can show it to at once. `after` is
--- the mail such a window was owed before this: shown first, or the relay must look for itself. `elsewhere`: another relay
--- has a window for it.
-create type mesh_lib.outcome as (message_id uuid, recipients json, sessions jsonb, after jsonb, elsewhere boolean);
-
 -- Deliver letters and answer each: to its sender, and to the relay `relay_id` (null: none) what it can push at once. Pings
 -- the other relays when one of them has a window to show a letter to.
 create function mesh_lib.post(letters mesh_lib.letter[], relay_id uuid)
@@ -209,53 +215,47 @@ returns table (ordinal integer, status integer, answer json, caller jsonb, effec
 language plpgsql volatile set search_path = '' as $$
 declare
   _delivered record;
-  _outcomes mesh_lib.outcome[];
+  _elsewhere boolean;
+  _pings boolean := false;
 begin
   _delivered := mesh_lib.deliver(post.letters);
-  _outcomes := array(select o from mesh_lib.outcomes(_delivered.messages, _delivered.deliveries, _delivered.repeated, post.relay_id) o);
-  if exists (select from unnest(_outcomes) o where o.elsewhere) then
+  for ordinal, status, answer, caller, effects, _elsewhere in
+    select a.* from mesh_lib.answers(_delivered.letters, _delivered.messages, _delivered.deliveries, _delivered.repeated, post.relay_id) a
+  loop
+    _pings := _pings or _elsewhere;
+    return next;
+  end loop;
+  if _pings then
     perform mesh_lib.ping();
   end if;
-  return query select * from mesh_lib.answers(_delivered.letters, _delivered.messages, _outcomes);
 end
 $$;
 
--- What is answered to each letter. Without nested loops: a batch is joined with itself, and its size is no news to us.
-create function mesh_lib.answers(letters mesh_lib.letter[], messages mesh_data.message[], outcomes mesh_lib.outcome[])
-returns table (ordinal integer, status integer, answer json, caller jsonb, effects jsonb)
-language plpgsql stable set search_path = '' set enable_nestloop = off set jit = off as $$
-begin
-  return query
-    select l.ordinal, case when l.error is null then 200 else mesh_lib.status_of(l.error ->> 'code') end,
-      coalesce(l.error, json_build_object('message_id', l.message_id, 'duplicate', l.duplicate, 'recipients', coalesce(o.recipients, '[]'))),
-      mesh_lib.caller(l.me),
-      case when o.sessions is not null then jsonb_build_object('push', jsonb_build_object('sessions', o.sessions, 'after', o.after, 'frame', mesh_lib.frame(m))) end
-    from unnest(answers.letters) l
-    left join unnest(answers.outcomes) o on o.message_id = l.message_id
-    left join unnest(answers.messages) m on m.message_id = o.message_id;
-end
-$$;
-
--- send_message for a batch of callers: mesh.send_message says what the arguments mean.
+-- send_message for a batch of callers: mesh.send_message says what the arguments mean. Most letters go to one agent by its
+-- name and have nothing that could break a rule: one join finds their recipients. The others are for mesh_lib.addressed.
 create function mesh_lib.send_messages(tokens text[], meshes text[], sessions text[], arguments text[], relay_id uuid)
 returns table (ordinal integer, status integer, answer json, caller jsonb, effects jsonb)
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = '' set enable_seqscan = off as $$
 declare
   _letters mesh_lib.letter[];
 begin
-  select array_agg(mesh_lib.letter(c.me, mesh_lib.addresses(a.to), a.message, mesh_lib.priority(a.priority), a.data, a.key, a.reply_to, a.mentions,
-      mesh_lib.now() + make_interval(secs => a.expires_in), ordinal => c.ordinal, error => c.error) order by c.ordinal)
+  select array_agg(mesh_lib.letter(c.me, x.addresses, a.message, mesh_lib.priority(a.priority), a.data, a.key, a.reply_to, a.mentions,
+      mesh_lib.now() + make_interval(secs => a.expires_in), ordinal => c.ordinal, error => c.error, agent_id => g.agent_id) order by c.ordinal)
   into _letters
   from mesh_lib.requests('send_message', send_messages.tokens, send_messages.meshes, send_messages.sessions, send_messages.arguments) c
   cross join lateral jsonb_to_record(c.given)
-    a ("to" mesh.addresses, message text, priority text, reply_to uuid, mentions text[], key text, expires_in double precision, data jsonb);
+    a ("to" mesh.addresses, message text, priority text, reply_to uuid, mentions text[], key text, expires_in double precision, data jsonb)
+  cross join lateral (select mesh_lib.addresses(a.to) as addresses offset 0) x
+  left join mesh_data.agent g on g.mesh_id = (c.me).mesh_id and g.removed_at is null and g.agent_id <> (c.me).agent_id
+    and g.name = case when cardinality(x.addresses) = 1 and octet_length(a.message) between 1 and 65536
+      and num_nulls(a.priority, a.reply_to, a.mentions, a.expires_in, a.data) = 5 then x.addresses[1] end;
   return query select * from mesh_lib.post(_letters, send_messages.relay_id);
 end
 $$;
 alter function mesh_lib.send_messages(text[], text[], text[], text[], uuid) owner to mesh_definer;
 
 -- One letter of the caller's, for functions that send among other things: what send_message answers, or its error raised.
-create function mesh_lib.send_one(letter mesh_lib.letter, out message_id uuid, out duplicate boolean, out recipients json)
+create function mesh_lib.send_one(letter mesh_lib.letter, out message_id uuid, out duplicate boolean, out recipients json, out counts json)
 language plpgsql volatile security definer set search_path = '' as $$
 declare
   _posted record;
@@ -268,52 +268,86 @@ begin
     perform mesh_lib.fail(_posted.status, _posted.answer ->> 'message', _posted.answer ->> 'hint', (_posted.answer -> 'data')::jsonb);
   end if;
   perform mesh_lib.tell_relay(_posted.effects);
-  select (_posted.answer ->> 'message_id')::uuid, (_posted.answer ->> 'duplicate')::boolean, _posted.answer -> 'recipients'
-  into send_one.message_id, send_one.duplicate, send_one.recipients;
+  select (_posted.answer ->> 'message_id')::uuid, (_posted.answer ->> 'duplicate')::boolean, _posted.answer -> 'recipients', _posted.answer -> 'counts'
+  into send_one.message_id, send_one.duplicate, send_one.recipients, send_one.counts;
 end
 $$;
 alter function mesh_lib.send_one(mesh_lib.letter) owner to mesh_definer;
 grant execute on function mesh_lib.send_one(mesh_lib.letter) to mesh_agent;
 
--- Without sorting, the mail before a letter is found at the end of an index, however much is queued. What is switched off
--- counts as dear, and what is dear would be compiled.
-create function mesh_lib.outcomes(messages mesh_data.message[], deliveries mesh_data.delivery[], repeated uuid[], relay_id uuid) returns setof mesh_lib.outcome
-language plpgsql volatile set search_path = '' set enable_sort = off set enable_seqscan = off set jit = off as $$
+-- How many recipients an answer lists. Of more it has counts, and lists those first who are not shown the message now.
+create function mesh_lib.most_listed() returns integer
+language sql immutable return 100;
+
+-- What is answered to each letter: to its sender what became of the message, for each recipient; and to the relay which
+-- windows it can show it to at once. `after` is the mail such a window was owed before this: shown first, or the relay must
+-- look for itself. `elsewhere`: another relay has a window for it.
+-- One plan for all sizes, whatever the statistics say: indexes are probed from the laterals, and a batch is hashed where it is
+-- joined with itself. Without sorting, the mail before a letter is found at the end of an index, however much is queued. What
+-- is switched off counts as dear, and what is dear would be compiled.
+create function mesh_lib.answers(letters mesh_lib.letter[], messages mesh_data.message[], deliveries mesh_data.delivery[], repeated uuid[], relay_id uuid)
+returns table (ordinal integer, status integer, answer json, caller jsonb, effects jsonb, elsewhere boolean)
+language plpgsql volatile set search_path = '' set enable_sort = off set enable_seqscan = off set enable_nestloop = off set jit = off as $$
 begin
   return query
     with heard as materialized (
-      select r.agent_id, a.name, s.session_id, p.relay_id, c.presence, t.status,
-        case when a.agent_id is null then 'nobody of this role is online' else mesh_lib.why_silent(a.kind, a.identity_key is not null, s.session_id,
-          coalesce(p.confirmed_at, s.opened_at), c.presence, t.status) end as why
-      from (select distinct d.agent_id from unnest(outcomes.deliveries) d) r
-      left join mesh_data.agent a on a.agent_id = r.agent_id
-      left join mesh_data.activity v on v.agent_id = r.agent_id
+      select r.agent_id, s.session_id, p.relay_id, c.presence, mesh_lib.status(v, p.waiting_until, c.presence) as status,
+        coalesce(p.confirmed_at, s.opened_at) as heard_at
+      from (select distinct d.agent_id from unnest(answers.deliveries) d) r
       left join lateral (select s.* from mesh_data.session s where s.agent_id = r.agent_id and s.ended_at is null offset 0) s on true
-      left join mesh_data.presence p on p.session_id = s.session_id
+      left join lateral (select p.* from mesh_data.presence p where p.session_id = s.session_id offset 0) p on true
+      left join lateral (select v.* from mesh_data.activity v where v.agent_id = r.agent_id offset 0) v on true
       cross join lateral (select mesh_lib.presence(p.connected, p.confirmed_at) as presence offset 0) c
-      cross join lateral (select mesh_lib.status(v, p.waiting_until, c.presence) as status offset 0) t
+    ), reached as (
+      select d.message_id, d.agent_id, d.priority, d.position, d.previous, d.state, h.session_id, h.relay_id, h.presence, h.status, h.heard_at, y.shown,
+        d.state = 'queued' and y.shown and h.relay_id = answers.relay_id as here,
+        row_number() over (partition by d.message_id order by y.shown) as place
+      from (
+        select n.*, lag(n.message_id) over (partition by n.agent_id, n.priority order by n.position) as previous
+        from unnest(answers.deliveries) n where n.message_id <> all (answers.repeated)
+        union all
+        select r.*, null from unnest(answers.deliveries) r where r.message_id = any (answers.repeated)
+      ) d
+      join heard h on h.agent_id = d.agent_id
+      cross join lateral (select h.presence = 'online' and mesh_lib.is_pushed(d.priority, h.status) as shown offset 0) y
+    ), outcome as (
+      select d.message_id,
+        json_agg(json_build_object('agent', coalesce(a.name, (
+            select mesh_lib.pool_address(m.mesh_id, m.address, d.agent_id) from unnest(answers.messages) m where m.message_id = d.message_id)),
+          'state', x.state,
+          'waits_for', case when d.state in ('queued', 'delivered') and not d.shown then
+            case when a.agent_id is null then 'nobody of this role is online'
+              else mesh_lib.why_silent(a.kind, a.identity_key is not null, d.session_id, d.heard_at, d.presence, d.status) end end) order by a.name)
+          filter (where d.place <= mesh_lib.most_listed()) as recipients,
+        case when count(*) > mesh_lib.most_listed() then
+          (select json_object_agg(s.state, s.recipients) from (select u as state, count(*) as recipients from unnest(array_agg(x.state)) u group by 1) s)
+        end as counts,
+        jsonb_agg(d.session_id) filter (where d.here) as sessions,
+        -- Most of what is before a letter is in the same batch; not before or after a repeated one, which is older.
+        jsonb_agg(coalesce(d.previous, (
+          select e.message_id from mesh_data.delivery e
+          where e.agent_id = d.agent_id and e.state in ('queued', 'delivered') and e.state = 'queued' and e.priority = d.priority and e.position < d.position
+          order by e.position desc limit 1))) filter (where d.here) as after,
+        bool_or(d.session_id is not null and d.presence <> 'offline' and d.relay_id is distinct from answers.relay_id) as elsewhere
+      from reached d
+      -- Who is not listed needs no name.
+      left join lateral (select a.* from mesh_data.agent a where a.agent_id = case when d.place <= mesh_lib.most_listed() then d.agent_id end offset 0) a on true
+      cross join lateral (select case when d.state = 'queued' and d.shown then 'pushed' else d.state end as state) x
+      group by d.message_id
     )
-    select d.message_id,
-      json_agg(json_build_object('agent', coalesce(h.name, (
-          select mesh_lib.pool_address(m.mesh_id, m.address, d.agent_id) from unnest(outcomes.messages) m where m.message_id = d.message_id)),
-        'state', case when d.state = 'queued' and y.shown then 'pushed' else d.state end,
-        'waits_for', case when d.state in ('queued', 'delivered') and not y.shown then h.why end) order by h.name),
-      jsonb_agg(h.session_id) filter (where x.here),
-      -- Most of what is before a letter is in the same batch; not before or after a repeated one, which is older.
-      jsonb_agg(coalesce(d.previous, (
-        select e.message_id from mesh_data.delivery e
-        where e.agent_id = d.agent_id and e.state in ('queued', 'delivered') and e.state = 'queued' and e.priority = d.priority and e.position < d.position
-        order by e.position desc limit 1))) filter (where x.here),
-      bool_or(h.session_id is not null and h.presence <> 'offline' and h.relay_id is distinct from outcomes.relay_id)
-    from (
-      select n.*, lag(n.message_id) over (partition by n.agent_id, n.priority order by n.position) as previous
-      from unnest(outcomes.deliveries) n where n.message_id <> all (outcomes.repeated)
-      union all
-      select r.*, null from unnest(outcomes.deliveries) r where r.message_id = any (outcomes.repeated)
-    ) d
-    join heard h on h.agent_id = d.agent_id
-    cross join lateral (select h.presence = 'online' and mesh_lib.is_pushed(d.priority, h.status) as shown offset 0) y
-    cross join lateral (select y.shown and d.state = 'queued' and h.relay_id = outcomes.relay_id as here) x
-    group by d.message_id;
+    select l.ordinal, case when l.error is null then 200 else mesh_lib.status_of(l.error ->> 'code') end,
+      case
+        when l.error is not null then l.error
+        when o.counts is not null then
+          json_build_object('message_id', l.message_id, 'duplicate', l.duplicate, 'recipients', o.recipients, 'counts', o.counts)
+        else json_build_object('message_id', l.message_id, 'duplicate', l.duplicate, 'recipients', coalesce(o.recipients, '[]'))
+      end,
+      mesh_lib.caller(l.me),
+      case when o.sessions is not null then jsonb_build_object('push', jsonb_build_object('sessions', o.sessions, 'after', o.after,
+        'frame', (select mesh_lib.frame(m, s) from mesh_data.agent s where s.agent_id = m.sender_agent_id))) end,
+      coalesce(o.elsewhere, false)
+    from unnest(answers.letters) l
+    left join outcome o on o.message_id = l.message_id
+    left join unnest(answers.messages) m on m.message_id = o.message_id;
 end
 $$;

@@ -36,11 +36,13 @@ begin
     end if;
     if _me.kind = 'account' then
       _me := mesh_lib.in_mesh(_me, identify.mesh);
-    elsif identify.mesh is not null and not exists (
-      select from mesh_data.mesh m join mesh_data.account a on a.account_id = m.owner_account_id
-      where m.mesh_id = _me.mesh_id and lower(identify.mesh) in (m.mesh_id::text, m.name, a.name || '/' || m.name)
-    ) then
-      perform mesh_lib.fail(404, 'there is no mesh ' || quote_literal(identify.mesh), '');
+    elsif identify.mesh is not null then
+      if not exists (
+        select from mesh_data.mesh m join mesh_data.account a on a.account_id = m.owner_account_id
+        where m.mesh_id = _me.mesh_id and lower(identify.mesh) in (m.mesh_id::text, m.name, a.name || '/' || m.name)
+      ) then
+        perform mesh_lib.fail(404, 'there is no mesh ' || quote_literal(identify.mesh), '');
+      end if;
     end if;
     if identify.session is not null then
       select s.session_id into _me.session_id from mesh_data.session s

@@ -99,5 +99,18 @@ select t.batch('00000000-0000-4000-8000-000000000001', 'designer', 'send_message
 select is((select string_agg(m.body, ' ' order by a.ordinality) from jsonb_array_elements(:'pushed') with ordinality a
   left join mesh_data.message m on m.message_id::text = a.value #>> '{effects,push,after,0}'), 't v w', 'of a batch with a repeated message, each after what was before it');
 
+-- Of more than a hundred recipients the answer lists a hundred, and counts
+insert into mesh_data.agent (mesh_id, member_id, name) select a.mesh_id, a.member_id, 'crowd-' || n from mesh_data.agent a, generate_series(1, 120) n where a.name = 'designer';
+select t.does('designer', 'send_message', '{"to": "*", "message": "y", "key": "y"}') as sent \gset
+select t.does('designer', 'broadcast', '{"message": "z"}') as cast \gset
+select is((select sum(c.value::integer) from jsonb_each_text(:'sent'::jsonb -> 'counts') c), (select count(*) from mesh_data.delivery d join mesh_data.message m using (message_id) where m.body = 'y'), 'every recipient counts');
+select is(:'cast'::jsonb -> 'counts', :'sent'::jsonb -> 'counts', 'alone and in a batch');
+select is(jsonb_array_length(:'sent'::jsonb -> 'recipients'), 100, 'a hundred are listed');
+select ok((select bool_and(r ->> 'waits_for' is not null) from jsonb_array_elements(:'sent'::jsonb -> 'recipients') r), 'first those who are not shown it now');
+select is(jsonb_array_length(t.does('designer', 'message_status', jsonb_build_object('message_id', :'sent'::jsonb -> 'message_id'))),
+  (select sum(c.value::integer)::integer from jsonb_each_text(:'sent'::jsonb -> 'counts') c), 'message_status lists all');
+select is(t.does('designer', 'send_message', '{"to": "*", "message": "y", "key": "y"}'), :'sent'::jsonb || '{"duplicate": true}', 'a repeated message is counted alike');
+select is(t.does('designer', 'send_message', '{"to": "commander", "message": "one"}') ? 'counts', false, 'a few are not');
+
 select * from finish();
 rollback;
