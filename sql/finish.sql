@@ -57,7 +57,7 @@ from pg_catalog.pg_proc p, lateral (select obj_description(p.oid, 'pg_proc') as 
   lateral (
     select coalesce(jsonb_agg(jsonb_build_object('name', a.name, 'type', a.type, 'required', a.required, 'json_type',
       case
-        when a.type = 'mesh.addresses' then 'any'
+        when a.type in ('mesh.addresses', 'mesh.sealed') then 'any'
         when coalesce(mesh_lib.json_schema(a.type_id) ->> 'type', 'any') = 'integer' then 'number'
         else coalesce(mesh_lib.json_schema(a.type_id) ->> 'type', 'any')
       end) order by a.ordinal), '[]') as arguments

@@ -32,3 +32,15 @@ comment on domain mesh.name is 'A name: 1 to 63 of a-z 0-9 . _ -, beginning with
 
 create domain mesh.addresses as jsonb constraint addresses_are_a_text_or_a_list check (jsonb_typeof(value) in ('string', 'array'));
 comment on domain mesh.addresses is 'One or several addresses: a text with commas between them, or a JSON array of texts.';
+
+create domain mesh.sealed as jsonb constraint sealed_is_a_text_or_an_envelope check (jsonb_typeof(value) in ('string', 'object'));
+comment on domain mesh.sealed is 'Text for others: itself in an open mesh; in a sealed one an envelope, which the client makes (docs/protocol.md).';
+
+create domain mesh.sealed_data as jsonb;
+comment on domain mesh.sealed_data is 'JSON beside a sealed text. In a sealed mesh it travels inside the envelope, and this argument is left out.';
+
+create domain mesh.envelope as json;
+comment on domain mesh.envelope is 'What a sealed message holds, with the reader''s own box: {"v","document","signer","signature","attestation","sealed","box"}. The client opens it into the row it stands in.';
+
+create domain mesh.frames as json;
+comment on domain mesh.frames is 'An array of messages, each as it is pushed; the client opens those that are sealed.';

@@ -2,9 +2,9 @@
 -- sent by the first run. Nothing is claimed before the run that answers, so a call that is given up leaves nothing behind:
 -- its message is sent, and late answers are mail like any other.
 
-create function mesh.ask_agent("to" mesh.addresses, message text, timeout mesh.awaited default 50, priority text default null,
+create function mesh.ask_agent("to" mesh.addresses, message mesh.sealed, timeout mesh.awaited default 50, priority text default null,
   request_id mesh.request_id default null, seen mesh.seen default null,
-  out message_id uuid, out answers json, out waiting_for text[], out unread bigint, out claim uuid, out pending boolean, out next text)
+  out message_id uuid, out answers mesh.frames, out waiting_for text[], out unread bigint, out claim uuid, out pending boolean, out next text)
 language plpgsql volatile set search_path = '' as $$
 declare
   _letter constant mesh_lib.letter := mesh_lib.letter(mesh_lib.me(), mesh_lib.addresses(ask_agent."to"), ask_agent.message,
@@ -33,7 +33,7 @@ begin
     return;
   end if;
   perform mesh_lib.end_wait();
-  select coalesce(json_agg(mesh_lib.frame(m) order by d.position), '[]'), array_agg(d.message_id) filter (where d.state in ('queued', 'delivered'))
+  select coalesce(json_agg(mesh_lib.frame(m, d.box) order by d.position), '[]'), array_agg(d.message_id) filter (where d.state in ('queued', 'delivered'))
   into ask_agent.answers, _open
   from mesh_data.message m join mesh_data.delivery d on d.message_id = m.message_id and d.agent_id = (select mesh_lib.my_agent())
   where m.reply_to = _asked;
@@ -63,7 +63,7 @@ request_id: names this call, so that it asks once however often it is run; the c
 seen: the claim of the last answer that arrived; the client fills it in.
 example: mesh ask designer "which blue is the header?"
 example: mesh ask '*' "may I deploy?" --timeout 30$$;
-grant execute on function mesh.ask_agent(mesh.addresses, text, mesh.awaited, text, mesh.request_id, mesh.seen) to mesh_agent;
+grant execute on function mesh.ask_agent(mesh.addresses, mesh.sealed, mesh.awaited, text, mesh.request_id, mesh.seen) to mesh_agent;
 
 -- Who has not answered a message of the caller's, and still may.
 create function mesh_lib.unanswered(message_id uuid) returns text[]

@@ -1,10 +1,12 @@
 -- Done: a report at the end of a task.
 
-create function mesh.done(summary text, "to" mesh.addresses default null, request_id mesh.request_id default null, seen mesh.seen default null,
+create function mesh.done(summary mesh.sealed, "to" mesh.addresses default null, request_id mesh.request_id default null, seen mesh.seen default null,
   out message_id uuid, out reported_to text, out recipients json, out status text)
 language plpgsql volatile set search_path = '' as $$
 declare
   _key constant text := 'done ' || done.request_id;
+  -- Null when it is sealed: then it is for its readers only, and no summary.
+  _said constant text := case when jsonb_typeof(done.summary) = 'string' then done.summary #>> '{}' end;
   _asked mesh_data.message;
   _addresses text[];
 begin
@@ -28,7 +30,7 @@ begin
   from mesh_lib.send_one(mesh_lib.letter(mesh_lib.me(), _addresses, done.summary, key => _key, reply_to => _asked.message_id)) s;
   done.reported_to := array_to_string(_addresses, ', ');
 
-  update mesh_data.activity v set summary = mesh_lib.checked_text(done.summary, 'the summary', 500),
+  update mesh_data.activity v set summary = case when _said is null then v.summary else mesh_lib.checked_text(_said, 'the summary', 500) end,
     status = case v.status when 'working' then 'idle' else v.status end,
     status_at = case v.status when 'working' then mesh_lib.now() else v.status_at end, taken_message_id = null
   where v.agent_id = mesh_lib.my_agent() returning v.status into done.status;
@@ -41,12 +43,12 @@ who: agent
 mcp: core
 ---
 Report that a task is done, and be idle. Goes to who gave it: the sender of the newest message you took that answers none of yours, else commander, else the owner of the mesh. Acknowledges what your last check returned.
-summary: what was done, in a sentence of up to 500 characters; your peers see it in their list, too.
+summary: what was done, in a sentence of up to 500 characters; in an open mesh your peers see it in their list, too.
 to: whom to tell instead: an agent's name, @group, role:x, #room, or * for everybody else; default who gave the task.
 request_id: names this call, so that it reports once however often it is run; the client fills it in.
 seen: the claim of the last answer that arrived; the client fills it in.
 example: mesh done "the header is on the new grid, see branch header"$$;
-grant execute on function mesh.done(text, mesh.addresses, mesh.request_id, mesh.seen) to mesh_agent;
+grant execute on function mesh.done(mesh.sealed, mesh.addresses, mesh.request_id, mesh.seen) to mesh_agent;
 
 -- What the caller works on: the newest message it has in its hands, or else the last one it took before. With `seen`, only what
 -- arrived with that answer is in its hands. Answers to its own questions come last.

@@ -1,16 +1,18 @@
 -- History: reading what was sent and received. Reading changes nothing.
 
 create function mesh.get_message(inout message_id uuid, out "from" text, out from_kind text, out "to" text, out priority text, out message text,
-  out mentions text[], out data jsonb, out reply_to uuid, out sent_at timestamptz, out expires_at timestamptz, out recipients json)
+  out mentions text[], out data jsonb, out reply_to uuid, out sent_at timestamptz, out expires_at timestamptz, out recipients json,
+  out envelope mesh.envelope)
 language plpgsql stable set search_path = '' as $$
 declare
   _message constant mesh_data.message := mesh_lib.message_to_read(get_message.message_id);
 begin
-  select a.name, a.kind, _message.address, (array['now', 'next', 'low'])[_message.priority + 1], _message.body, _message.mentions, _message.data,
+  select a.name, a.kind, _message.address, (array['now', 'next', 'low'])[_message.priority + 1], coalesce(_message.body, _message.notice), _message.mentions, _message.data,
     _message.reply_to, _message.sent_at, _message.expires_at
   into get_message."from", get_message.from_kind, get_message."to", get_message.priority, get_message.message, get_message.mentions,
     get_message.data, get_message.reply_to, get_message.sent_at, get_message.expires_at
   from mesh_data.agent a where a.agent_id = _message.sender_agent_id;
+  get_message.envelope := mesh_lib.envelope_for(_message, mesh_lib.my_agent());
   get_message.recipients := (select coalesce(json_agg(s), '[]') from mesh.message_status(get_message.message_id) s);
 end
 $$;
@@ -28,7 +30,7 @@ grant execute on function mesh.get_message(uuid) to mesh_agent;
 -- what was said in it before they came. Each sender of the mesh is asked for its newest, by the one index there is.
 create function mesh.list_messages("with" text default null, room text default null, query text default null, before uuid default null,
   "limit" integer default 50)
-returns table (message_id uuid, sent_at timestamptz, "from" text, "to" text, message text, reply_to uuid, data jsonb)
+returns table (message_id uuid, sent_at timestamptz, "from" text, "to" text, message text, reply_to uuid, data jsonb, envelope mesh.envelope)
 language plpgsql stable security definer set search_path = '' as $$
 declare
   _me constant mesh_lib.identity := mesh_lib.me();
@@ -43,9 +45,10 @@ begin
   if list_messages."limit" not between 1 and 1000 then
     perform mesh_lib.fail(400, 'limit is 1 to 1,000', '');
   end if;
+  perform mesh_lib.refuse_search(_me.mesh_id, _query, 'mesh history --grep ' || quote_literal(list_messages.query));
   if _room is not null then
     return query
-      select m.message_id, m.sent_at, a.name, m.address, m.body, m.reply_to, m.data
+      select m.message_id, m.sent_at, a.name, m.address, coalesce(m.body, m.notice), m.reply_to, m.data, mesh_lib.envelope_for(m, _me.agent_id)
       from (
         select r.* from mesh_data.message r
         -- In a room turns are the order, and no clock.
@@ -57,7 +60,7 @@ begin
     return;
   end if;
   return query
-    select m.message_id, m.sent_at, a.name, m.address, m.body, m.reply_to, m.data
+    select m.message_id, m.sent_at, a.name, m.address, coalesce(m.body, m.notice), m.reply_to, m.data, mesh_lib.envelope_for(m, _me.agent_id)
     from (
       select s.* from mesh_data.agent g cross join lateral (
         select s.* from mesh_data.message s
@@ -84,7 +87,7 @@ columns: sent_at from to message message_id
 List messages you sent and received, or all of a room you are in: the newest of them, in the order they were sent.
 with: only what passed between you and this agent, or in a room what it said; or a #room, like room. Default all.
 room: a room you are in, with all that was said there; default your own messages.
-query: only messages with this text in them, upper or lower case; default all.
+query: only messages with this text in them, upper or lower case, in an open mesh; in a sealed one search with --grep. Default all.
 before: the id of a message: only older ones; default the newest.
 limit: how many at most, 1 to 1,000; default 50.
 example: mesh history designer

@@ -15,8 +15,8 @@ create policy idempotency_select on mesh_data.idempotency for select to mesh_age
   using (sender_agent_id = (select mesh_lib.my_agent()));
 
 -- The dispatch takes the set form; this one is for other functions.
-create function mesh.send_message("to" mesh.addresses, message text, priority text default null, reply_to uuid default null, mentions text[] default null,
-  key text default null, expires_in double precision default null, data jsonb default null,
+create function mesh.send_message("to" mesh.addresses, message mesh.sealed, priority text default null, reply_to uuid default null, mentions text[] default null,
+  key text default null, expires_in double precision default null, data mesh.sealed_data default null,
   out message_id uuid, out duplicate boolean, out recipients json, out counts json)
 language plpgsql volatile set search_path = '' as $$
 begin
@@ -43,10 +43,10 @@ expires_in: seconds after which it is worth nothing to those who have not taken 
 data: JSON for programs beside the text, up to 65,536 bytes; default none.
 example: mesh send designer "the header is done"
 example: mesh send '*' "build is green again"$$;
-grant execute on function mesh.send_message(mesh.addresses, text, text, uuid, text[], text, double precision, jsonb) to mesh_agent;
+grant execute on function mesh.send_message(mesh.addresses, mesh.sealed, text, uuid, text[], text, double precision, mesh.sealed_data) to mesh_agent;
 
 create function mesh.check_messages("limit" integer default 20, peek boolean default false, seen mesh.seen default null,
-  out messages json, out unread bigint, out claim uuid, out pending boolean)
+  out messages mesh.frames, out unread bigint, out claim uuid, out pending boolean)
 language plpgsql volatile set search_path = '' as $$
 begin
   if check_messages."limit" not between 1 and 100 then
@@ -54,8 +54,8 @@ begin
   end if;
   check_messages.pending := false;
   if check_messages.peek then
-    select coalesce(json_agg(mesh_lib.frame(m) order by d.priority, d.position), '[]') into check_messages.messages
-    from (select d.message_id, d.priority, d.position from mesh_data.delivery d
+    select coalesce(json_agg(mesh_lib.frame(m, d.box) order by d.priority, d.position), '[]') into check_messages.messages
+    from (select d.message_id, d.priority, d.position, d.box from mesh_data.delivery d
       where d.agent_id = (select mesh_lib.my_agent()) and d.state in ('queued', 'delivered') and mesh_lib.is_due(d.due_at, d.expires_at) order by d.priority, d.position limit check_messages."limit") d
     join mesh_data.message m on m.message_id = d.message_id;
   else
@@ -81,7 +81,7 @@ example: mesh inbox --peek$$;
 grant execute on function mesh.check_messages(integer, boolean, mesh.seen) to mesh_agent;
 
 create function mesh.wait(timeout mesh.awaited default 50, "from" text default null, thread uuid default null, seen mesh.seen default null,
-  out messages json, out unread bigint, out claim uuid, out pending boolean)
+  out messages mesh.frames, out unread bigint, out claim uuid, out pending boolean)
 language plpgsql volatile set search_path = '' as $$
 declare
   _claim constant uuid := gen_random_uuid();

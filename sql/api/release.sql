@@ -52,7 +52,7 @@ example: mesh release 019a0a6e-5f3b-7c1d-9e2f-3a4b5c6d7e8f --retry-after 60 --re
 grant execute on function mesh.release_messages(uuid[], double precision, text) to mesh_agent;
 
 create function mesh.list_dead_messages("limit" integer default 50) returns table (
-  message_id uuid, "from" text, agent text, message text, attempts smallint, reason text, dead_at timestamptz
+  message_id uuid, "from" text, agent text, message text, attempts smallint, reason text, dead_at timestamptz, envelope mesh.envelope
 )
 language plpgsql stable set search_path = '' as $$
 begin
@@ -60,7 +60,7 @@ begin
     perform mesh_lib.fail(400, 'limit is 1 to 1,000', '');
   end if;
   return query
-    select d.message_id, s.name, r.name, m.body, d.attempts, d.reason, d.settled_at
+    select d.message_id, s.name, r.name, coalesce(m.body, m.notice), d.attempts, d.reason, d.settled_at, mesh_lib.envelope_for(m, mesh_lib.my_agent())
     from mesh_data.delivery d
     join mesh_data.message m on m.message_id = d.message_id
     join mesh_data.agent s on s.agent_id = d.sender_agent_id

@@ -265,7 +265,7 @@ grant execute on function mesh.list_rooms() to mesh_agent;
 
 -- A definer: who joins later may read what was sent to others before. Filters by mesh and membership itself.
 create function mesh.room_history(room text, thread uuid default null, before uuid default null, "limit" integer default 50) returns table (
-  message_id uuid, "from" text, message text, reply_to uuid, answers bigint, mentions text[], sent_at timestamptz, data jsonb
+  message_id uuid, "from" text, message text, reply_to uuid, answers bigint, mentions text[], sent_at timestamptz, data jsonb, envelope mesh.envelope
 )
 language plpgsql stable security definer set search_path = '' as $$
 declare
@@ -283,9 +283,9 @@ begin
   end if;
   _before := coalesce((select m.position from mesh_data.message m where m.message_id = room_history.before), 9223372036854775807);
   return query
-    select h.message_id, a.name, h.body, h.reply_to,
+    select h.message_id, a.name, coalesce(h.body, h.notice), h.reply_to,
       (select count(*) from mesh_data.message n where n.reply_to = h.message_id and n.room_id = _room_id),
-      h.mentions, h.sent_at, h.data
+      h.mentions, h.sent_at, h.data, mesh_lib.envelope_for(h, _me.agent_id)
     from (
       select m.* from mesh_data.message m
       where m.room_id = _room_id and m.position < _before

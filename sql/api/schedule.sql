@@ -1,7 +1,7 @@
 -- Schedules: messages the server sends later, once or again and again, as the agent who scheduled them. Each agent sees its own.
 
 grant select on mesh_data.schedule to mesh_agent;
-grant insert (mesh_id, agent_id, key_id, addresses, body, priority, cron, timezone, next_at) on mesh_data.schedule to mesh_agent;
+grant insert (mesh_id, agent_id, key_id, addresses, body, envelope, boxes, priority, cron, timezone, next_at) on mesh_data.schedule to mesh_agent;
 create policy schedule_select on mesh_data.schedule for select to mesh_agent
   using (agent_id = (select mesh_lib.my_agent()));
 create policy schedule_insert on mesh_data.schedule for insert to mesh_agent
@@ -49,7 +49,7 @@ begin
 end
 $$;
 
-create function mesh.schedule_message("to" mesh.addresses, message text, at text default null, "in" text default null, cron text default null,
+create function mesh.schedule_message("to" mesh.addresses, message mesh.sealed, at text default null, "in" text default null, cron text default null,
   timezone text default 'UTC', priority text default null,
   out schedule_id uuid, out next_at timestamptz, out next text)
 language plpgsql volatile set search_path = '' as $$
@@ -57,13 +57,14 @@ declare
   _addresses constant text[] := mesh_lib.addresses(schedule_message."to");
   _priority constant smallint := coalesce(mesh_lib.priority(schedule_message.priority), 1);
   _timezone constant text := mesh_lib.checked_timezone(coalesce(schedule_message.timezone, 'UTC'));
+  _letter constant mesh_lib.letter := mesh_lib.letter(mesh_lib.me(), _addresses, schedule_message.message);
   _address text;
 begin
   if coalesce(cardinality(_addresses), 0) not between 1 and 1000 then
     perform mesh_lib.fail(400, 'a message goes to 1 to 1,000 addresses', 'mesh peers');
   elsif _priority < 0 then
     perform mesh_lib.fail(400, 'priority is now, next or low', '');
-  elsif octet_length(schedule_message.message) > 65536 then
+  elsif octet_length(_letter.body) > 65536 then
     perform mesh_lib.fail(413, 'a message has 1 to 65,536 bytes', '');
   elsif (select count(*) from mesh_data.schedule s where s.agent_id = (select mesh_lib.my_agent()) and s.next_at is not null) >= 1000 then
     perform mesh_lib.fail(429, 'an agent can have 1,000 schedules at most', 'mesh schedule list');
@@ -74,8 +75,9 @@ begin
       perform mesh_lib.fail(400, 'that is you: a message goes to somebody else', 'mesh peers');
     end if;
   end loop;
-  insert into mesh_data.schedule (mesh_id, agent_id, key_id, addresses, body, priority, cron, timezone, next_at)
-  values (mesh_lib.my_mesh(), mesh_lib.my_agent(), (mesh_lib.me()).key_id, _addresses, schedule_message.message, _priority, schedule_message.cron, _timezone,
+  perform mesh_lib.check_scheduled(_addresses, schedule_message.message);
+  insert into mesh_data.schedule (mesh_id, agent_id, key_id, addresses, body, envelope, boxes, priority, cron, timezone, next_at)
+  values (mesh_lib.my_mesh(), mesh_lib.my_agent(), (mesh_lib.me()).key_id, _addresses, _letter.body, _letter.envelope, _letter.boxes, _priority, schedule_message.cron, _timezone,
     mesh_lib.due_at(schedule_message.at, schedule_message."in", schedule_message.cron, _timezone))
   returning schedule.schedule_id, schedule.next_at into schedule_message.schedule_id, schedule_message.next_at;
   schedule_message.next := 'mesh schedule cancel ' || schedule_message.schedule_id;
@@ -86,7 +88,7 @@ cli: schedule <to> <message>
 who: agent
 ---
 Schedule a message for later, once or again and again. It is sent as you, also while you are away, as long as your key is good. If the server is down at that time, a message for one time is sent as soon as it is back, and a recurring one once, for the latest time it missed.
-to: one address, or several with commas between: an agent's name, @group, role:x, #room, or * for everybody else; who that is, is seen when it is sent.
+to: one address, or several with commas between: an agent's name, @group, role:x, #room, or * for everybody else; who that is, is seen when it is sent. In a sealed mesh it is sealed now: who comes later is skipped.
 message: the text, 1 to 65,536 bytes.
 at: when: 2026-12-24T18:00 by the clock of timezone, or 2026-12-24T18:00+01:00 with an offset from UTC; at most a year ahead. Or say in or cron.
 in: after how long: 10 minutes, 2h, PT5M; at most a year.
@@ -95,16 +97,17 @@ timezone: whose clock at and cron mean, such as Europe/Berlin; default UTC.
 priority: now (shown at once), next (when the recipient is not working) or low (when it is idle or asks); default next.
 example: mesh schedule backend "is the migration through?" --in "20 minutes"
 example: mesh schedule '*' "stand-up: what do you do today?" --cron "0 9 * * mon-fri" --timezone Europe/Berlin$$;
-grant execute on function mesh.schedule_message(mesh.addresses, text, text, text, text, text, text) to mesh_agent;
+grant execute on function mesh.schedule_message(mesh.addresses, mesh.sealed, text, text, text, text, text) to mesh_agent;
 
 create function mesh.list_scheduled() returns table (
   schedule_id uuid, "to" text, message text, state text, next_at timestamptz, cron text, timezone text, priority text, sent bigint,
-  last_at timestamptz, last_message_id uuid, error text
+  last_at timestamptz, last_message_id uuid, error text, envelope mesh.envelope
 )
 language sql stable set search_path = '' as $$
   select s.schedule_id, array_to_string(s.addresses, ', '), s.body,
     case when s.next_at is not null then 'scheduled' when s.last_error is not null then 'failed' else 'sent' end,
-    s.next_at, s.cron, s.timezone, (array['now', 'next', 'low'])[s.priority + 1], s.sent, s.last_at, s.last_message_id, s.last_error ->> 'message'
+    s.next_at, s.cron, s.timezone, (array['now', 'next', 'low'])[s.priority + 1], s.sent, s.last_at, s.last_message_id, s.last_error ->> 'message',
+    (s.envelope || jsonb_build_object('box', s.boxes -> s.agent_id::text))::json::mesh.envelope
   from mesh_data.schedule s
   where s.agent_id = (select mesh_lib.my_agent())
   order by s.next_at, s.last_at desc
@@ -119,12 +122,13 @@ example: mesh schedule list$$;
 grant execute on function mesh.list_scheduled() to mesh_agent;
 
 -- A definer: mesh_agent deletes nothing.
-create function mesh.cancel_scheduled(schedule_id uuid, out cancelled uuid, out "to" text, out message text)
+create function mesh.cancel_scheduled(schedule_id uuid, out cancelled uuid, out "to" text, out message text, out envelope mesh.envelope)
 language plpgsql volatile security definer set search_path = '' as $$
 begin
   delete from mesh_data.schedule s
   where s.schedule_id = cancel_scheduled.schedule_id and s.agent_id = (select mesh_lib.my_agent()) and s.next_at is not null
-  returning s.schedule_id, array_to_string(s.addresses, ', '), s.body into cancel_scheduled.cancelled, cancel_scheduled."to", cancel_scheduled.message;
+  returning s.schedule_id, array_to_string(s.addresses, ', '), s.body, s.envelope || jsonb_build_object('box', s.boxes -> s.agent_id::text)
+  into cancel_scheduled.cancelled, cancel_scheduled."to", cancel_scheduled.message, cancel_scheduled.envelope;
   if found then
     return;
   elsif exists (select from mesh_data.schedule s where s.schedule_id = cancel_scheduled.schedule_id and s.agent_id = (select mesh_lib.my_agent())) then

@@ -2,7 +2,7 @@
 
 -- A definer: whoever manages the mesh sees who writes to whom. The text is shown to those it was meant for.
 create function mesh.tail(after uuid default null) returns table (
-  message_id uuid, sent_at timestamptz, "from" text, "to" text, priority text, recipients bigint, message text
+  message_id uuid, sent_at timestamptz, "from" text, "to" text, priority text, recipients bigint, message text, envelope mesh.envelope
 )
 language plpgsql stable security definer set search_path = '' as $$
 declare
@@ -19,7 +19,8 @@ begin
       (select count(*) from mesh_data.delivery d where d.message_id = m.message_id),
       case when _me.agent_id = m.sender_agent_id
           or exists (select from mesh_data.delivery d where d.message_id = m.message_id and d.agent_id = _me.agent_id)
-        then m.body end
+        then coalesce(m.body, m.notice) end,
+      mesh_lib.envelope_for(m, _me.agent_id)
     from (
       select t.* from mesh_data.message t where t.mesh_id = _me.mesh_id and t.message_id >= _first order by t.message_id desc limit 1000
     ) m

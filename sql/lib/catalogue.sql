@@ -31,7 +31,9 @@ language sql stable set search_path = '' as $$
     when format_type(t.oid, null) = 'mesh.awaited' then '{"type": "integer", "minimum": 0, "maximum": 55}'
     when format_type(t.oid, null) = 'mesh.name' then '{"type": "string", "minLength": 1, "maxLength": 63}'
     when format_type(t.oid, null) = 'mesh.public_key' then '{"type": "string", "pattern": "^[0-9a-f]{64}$"}'
-    when format_type(t.oid, null) = 'mesh.addresses' then '{"type": "string"}'
+    when format_type(t.oid, null) in ('mesh.addresses', 'mesh.sealed') then '{"type": "string"}'
+    when format_type(t.oid, null) = 'mesh.frames' then '{"type": "array", "items": {"type": "object"}}'
+    when format_type(t.oid, null) = 'mesh.envelope' then '{"type": "object"}'
     when format_type(t.oid, null) = 'mesh.chain' then '{"type": "array", "items": {"type": "object"}}'
     when format_type(t.oid, null) in ('mesh.new_secret', 'mesh.signed') then '{"type": "object"}'
     when t.typtype = 'd' then mesh_lib.json_schema(t.typbasetype)

@@ -15,6 +15,7 @@ create policy activity_definer on mesh_data.activity to mesh_definer using (true
 create policy agent_definer on mesh_data.agent to mesh_definer using (true) with check (true);
 create policy block_definer on mesh_data.block to mesh_definer using (true) with check (true);
 create policy claim_definer on mesh_data.claim to mesh_definer using (true) with check (true);
+create policy box_definer on mesh_data.box to mesh_definer using (true) with check (true);
 create policy code_definer on mesh_data.code to mesh_definer using (true) with check (true);
 create policy delivery_definer on mesh_data.delivery to mesh_definer using (true) with check (true);
 create policy event_definer on mesh_data.event to mesh_definer using (true) with check (true);
@@ -22,6 +23,7 @@ create policy group_member_definer on mesh_data.group_member to mesh_definer usi
 create policy idempotency_definer on mesh_data.idempotency to mesh_definer using (true) with check (true);
 create policy invite_definer on mesh_data.invite to mesh_definer using (true) with check (true);
 create policy key_definer on mesh_data.key to mesh_definer using (true) with check (true);
+create policy key_request_definer on mesh_data.key_request to mesh_definer using (true) with check (true);
 create policy member_definer on mesh_data.member to mesh_definer using (true) with check (true);
 create policy memory_definer on mesh_data.memory to mesh_definer using (true) with check (true);
 create policy memory_word_definer on mesh_data.memory_word to mesh_definer using (true) with check (true);
@@ -45,3 +47,4 @@ create policy task_step_definer on mesh_data.task_step to mesh_definer using (tr
 create policy turn_definer on mesh_data.turn to mesh_definer using (true) with check (true);
 create policy wake_definer on mesh_data.wake to mesh_definer using (true) with check (true);
 create policy watch_definer on mesh_data.watch to mesh_definer using (true) with check (true);
+create policy wrapped_identity_definer on mesh_data.wrapped_identity to mesh_definer using (true) with check (true);

@@ -60,9 +60,9 @@ begin
   ), claimed as (
     update mesh_data.delivery d set claim_id = claim.claim_id, claimant_id = mesh_lib.claimant()
     from next n where d.message_id = n.message_id and d.agent_id = (select mesh_lib.my_agent())
-    returning d.message_id, d.priority, d.position
+    returning d.message_id, d.priority, d.position, d.box
   )
-  select coalesce(json_agg(mesh_lib.frame(m) order by c.priority, c.position), '[]') into _claimed
+  select coalesce(json_agg(mesh_lib.frame(m, c.box) order by c.priority, c.position), '[]') into _claimed
   from claimed c
   join mesh_data.message m on m.message_id = c.message_id;
   return _claimed;

@@ -12,7 +12,7 @@ declare
     where a.agent_id = any (notify_agents.agents) and a.mesh_id = _me.mesh_id and a.agent_id <> _me.agent_id and a.removed_at is null order by a.name);
   _letters mesh_lib.letter[];
 begin
-  select array_agg(mesh_lib.letter(_me, array[t.address], notify_agents.notice, data => notify_agents.data,
+  select array_agg(mesh_lib.letter(_me, array[t.address], null, notice => notify_agents.notice, data => notify_agents.data,
       exclude => case when t.address like '#%' then _names end, ordinal => t.ordinal::integer) order by t.ordinal)
   into _letters
   from unnest(_names || mesh_lib.room_address(notify_agents.room_id)) with ordinality t (address, ordinal) where t.address is not null;

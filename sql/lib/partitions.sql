@@ -149,6 +149,15 @@ begin
       and not exists (select from mesh_data.delivery d where d.message_id = o.message_id) limit 10000);
   get diagnostics _rows = row_count;
   _all := _all + _rows;
+  delete from mesh_data.box b where (b.message_id, b.agent_id) in (
+    select o.message_id, o.agent_id from mesh_data.box o
+    where o.message_id < mesh_lib.first_id(forget.since) and not exists (select from mesh_data.message m where m.message_id = o.message_id) limit 10000);
+  get diagnostics _rows = row_count;
+  _all := _all + _rows;
+  delete from mesh_data.key_request q where (q.message_id, q.agent_id) in (
+    select o.message_id, o.agent_id from mesh_data.key_request o where o.created_at < mesh_lib.now() - interval '30 days' limit 10000);
+  get diagnostics _rows = row_count;
+  _all := _all + _rows;
   delete from mesh_data.event e where e.event_id in (select o.event_id from mesh_data.event o where o.event_id < mesh_lib.first_id(forget.since) limit 10000);
   get diagnostics _rows = row_count;
   return _all + _rows;

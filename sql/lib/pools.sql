@@ -208,12 +208,16 @@ begin
         and d.sender_agent_id <> _agent_id
         and not exists (select from mesh_data.block b where b.agent_id = _agent_id and b.blocked_agent_id = d.sender_agent_id)
         and not exists (select from mesh_data.delivery e where e.message_id = d.message_id and e.agent_id = _agent_id)
+        -- What is sealed, only to those for whom it was sealed.
+        and (exists (select from mesh_data.box b where b.message_id = d.message_id and b.agent_id = _agent_id)
+          or exists (select from mesh_data.message m where m.message_id = d.message_id and m.envelope is null))
       order by d.priority, d.position
       limit mesh_lib.inbox_limit() - (select count(*) from (
         select from mesh_data.delivery o where o.agent_id = _agent_id and o.state in ('queued', 'delivered') limit mesh_lib.inbox_limit()) o)
       for update of d skip locked
     )
-    update mesh_data.delivery d set agent_id = _agent_id
+    update mesh_data.delivery d
+    set agent_id = _agent_id, box = (select b.box from mesh_data.box b where b.message_id = d.message_id and b.agent_id = _agent_id)
     from mail m where d.message_id = m.message_id and d.agent_id = hand_over.pool_id;
     get diagnostics _given = row_count;
     _all := _all + _given;

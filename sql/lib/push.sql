@@ -9,17 +9,18 @@ language sql stable security definer set search_path = '' as $$
 $$;
 alter function mesh_lib.session_of(uuid, text) owner to mesh_definer;
 
--- One message as its recipients see it.
-create function mesh_lib.frame(message mesh_data.message, sender mesh_data.agent) returns json
+-- One message as its recipients see it; `box`: the reader's, where it is sealed.
+create function mesh_lib.frame(message mesh_data.message, sender mesh_data.agent, box text) returns json
 language sql stable return json_build_object('message_id', (frame.message).message_id, 'from', (frame.sender).name, 'from_kind', (frame.sender).kind,
-  'to', (frame.message).address, 'priority', (array['now', 'next', 'low'])[(frame.message).priority + 1], 'message', (frame.message).body,
-  'mentions', (frame.message).mentions, 'data', (frame.message).data, 'reply_to', (frame.message).reply_to, 'sent_at', (frame.message).sent_at);
+  'to', (frame.message).address, 'priority', (array['now', 'next', 'low'])[(frame.message).priority + 1], 'message', coalesce((frame.message).body, (frame.message).notice),
+  'mentions', (frame.message).mentions, 'data', (frame.message).data, 'reply_to', (frame.message).reply_to, 'sent_at', (frame.message).sent_at,
+  'envelope', case when num_nonnulls((frame.message).envelope, (frame.message).notice) > 0 then mesh_lib.envelope(frame.message, frame.box) end);
 
 -- The same with its sender looked up. In PL/pgSQL, which keeps its plan: SQL would make one for each statement it is used in.
-create function mesh_lib.frame(message mesh_data.message) returns json
+create function mesh_lib.frame(message mesh_data.message, box text) returns json
 language plpgsql stable set search_path = '' as $$
 begin
-  return (select mesh_lib.frame(frame.message, a) from mesh_data.agent a where a.agent_id = frame.message.sender_agent_id);
+  return (select mesh_lib.frame(frame.message, a, frame.box) from mesh_data.agent a where a.agent_id = frame.message.sender_agent_id);
 end
 $$;
 
@@ -37,7 +38,7 @@ begin
     left join mesh_data.activity v on v.agent_id = s.agent_id
     left join mesh_data.presence p on p.session_id = s.session_id
     left join lateral (
-      select d.priority, d.position, d.attempts, mesh_lib.frame(m) as frame
+      select d.priority, d.position, d.attempts, mesh_lib.frame(m, d.box) as frame
       from (
         select d.* from mesh_data.delivery d
         where d.agent_id = s.agent_id and d.state in ('queued', 'delivered') and d.state = 'queued' and d.claim_id is null

@@ -32,8 +32,10 @@ declare
   _sqlstate text; _message text; _hint text; _detail text; _constraint text;
 begin
   begin
-    select p.status, p.answer into _posted from mesh_lib.post(array[mesh_lib.letter(mesh_lib.scheduler(schedule), schedule.addresses, schedule.body, schedule.priority,
-      key => format('schedule %s %s', schedule.schedule_id, extract(epoch from schedule.next_at)))], null) p;
+    select p.status, p.answer into _posted from mesh_lib.post(array[mesh_lib.letter(mesh_lib.scheduler(schedule), schedule.addresses,
+      coalesce(to_jsonb(schedule.body), schedule.envelope || jsonb_build_object('boxes', schedule.boxes)), schedule.priority,
+      key => format('schedule %s %s', schedule.schedule_id, extract(epoch from schedule.next_at)),
+      occurrence_at => case when schedule.envelope is not null then schedule.next_at end)], null) p;
     if _posted.status = 200 then
       _message_id := (_posted.answer ->> 'message_id')::uuid;
     elsif _posted.status = 503 then

@@ -22,7 +22,7 @@ begin
     perform mesh_lib.fail(400, 'a message goes to 1 to 1,000 addresses', 'mesh peers');
   elsif letter.priority not between 0 and 2 then
     perform mesh_lib.fail(400, 'priority is now, next or low', '');
-  elsif coalesce(letter.body, '') = '' then
+  elsif letter.body = '' or num_nonnulls(letter.body, letter.envelope, letter.notice) = 0 then
     perform mesh_lib.fail(400, 'a message has 1 to 65,536 bytes', '');
   elsif octet_length(letter.body) > 65536 then
     perform mesh_lib.fail(413, 'a message has 1 to 65,536 bytes', '');
@@ -54,6 +54,7 @@ begin
   if letter.mentions is not null then
     letter.mentions := mesh_lib.mentioned(letter);
   end if;
+  letter := mesh_lib.check_sealing(letter, mesh_lib.is_sealed(_me.mesh_id));
 end
 $$;
 
@@ -125,19 +126,21 @@ begin
   end if;
 
   with stored as (
-    insert into mesh_data.message as m (message_id, mesh_id, sender_agent_id, address, body, data, reply_to, priority, room_id, position, mentions, expires_at, sent_at)
-    select l.message_id, (l.me).mesh_id, (l.me).agent_id, array_to_string(l.addresses, ','), l.body, l.data, l.reply_to, l.priority, l.room_id,
-      case when l.room_id is not null then nextval('mesh_data.message_position') end, l.mentions, l.expires_at, mesh_lib.now()
+    insert into mesh_data.message as m (message_id, mesh_id, sender_agent_id, address, body, envelope, sender_box, notice, data, reply_to, priority, room_id,
+      position, mentions, expires_at, occurrence_at, sent_at)
+    select l.message_id, (l.me).mesh_id, (l.me).agent_id, array_to_string(l.addresses, ','), l.body, l.envelope, l.boxes ->> (l.me).agent_id::text, l.notice,
+      l.data, l.reply_to, l.priority, l.room_id, case when l.room_id is not null then nextval('mesh_data.message_position') end, l.mentions, l.expires_at,
+      l.occurrence_at, mesh_lib.now()
     from unnest(letters) l where l.error is null and not l.duplicate
     returning m
   )
   select array_agg(s.m) into deliver.messages from stored s;
 
   with stored as (
-    insert into mesh_data.delivery as d (message_id, mesh_id, agent_id, sender_agent_id, priority, expires_at, position)
-    select n.message_id, n.mesh_id, n.agent_id, n.sender_id, n.priority, n.expires_at, nextval('mesh_data.message_position')
+    insert into mesh_data.delivery as d (message_id, mesh_id, agent_id, sender_agent_id, priority, expires_at, box, position)
+    select n.message_id, n.mesh_id, n.agent_id, n.sender_id, n.priority, n.expires_at, n.box, nextval('mesh_data.message_position')
     from (
-      select l.message_id, (l.me).mesh_id, u.agent_id, (l.me).agent_id as sender_id, l.expires_at,
+      select l.message_id, (l.me).mesh_id, u.agent_id, (l.me).agent_id as sender_id, l.expires_at, l.boxes ->> u.agent_id::text as box,
         -- Who is mentioned hears it now.
         case when l.mentions is not null and (select a.name from mesh_data.agent a where a.agent_id = u.agent_id) = any (l.mentions) then 0 else l.priority end as priority
       from unnest(letters) l, unnest(l.agents) u (agent_id)
@@ -168,15 +171,30 @@ begin
     end loop;
     delete from mesh_data.idempotency i using unnest(letters) l
     where l.error is not null and l.key is not null and i.sender_agent_id = (l.me).agent_id and i.key = l.key and i.message_id = l.message_id;
+    -- Sealed letters have keys, all of them.
+    if exists (select from unnest(letters) l where l.boxes is not null) then
+      perform mesh_lib.keep_boxes(letters);
+    end if;
   end if;
 end
 $$;
+
+-- Boxes of those who may get mail that waits for a role.
+create function mesh_lib.keep_boxes(letters mesh_lib.letter[]) returns void
+language sql volatile set search_path = '' as $$
+  insert into mesh_data.box (message_id, agent_id, mesh_id, box)
+  select l.message_id, b.key::uuid, (l.me).mesh_id, b.value
+  from unnest(keep_boxes.letters) l cross join jsonb_each_text(l.boxes) b
+  where l.error is null and not l.duplicate and b.key <> (l.me).agent_id::text and b.key::uuid <> all (l.agents)
+    and exists (select from unnest(l.agents) u where u >= mesh_lib.first_pool_id())
+$$;
 alter function mesh_lib.deliver(mesh_lib.letter[]) owner to mesh_definer;
 
--- What makes two letters with one key the same letter.
+-- What makes two letters with one key the same letter. What is sealed anew has another envelope, and the same tag.
 create function mesh_lib.letter_hash(letter mesh_lib.letter) returns bytea
 language sql immutable set search_path = '' as $$
-  select sha256(convert_to(json_build_array(letter.addresses, letter.body, letter.reply_to, letter.data)::text, 'UTF8'))
+  select sha256(convert_to(json_build_array(letter.addresses, coalesce(letter.body, mesh_lib.signed_document(letter.envelope) ->> 'body_tag', letter.notice),
+    letter.reply_to, letter.data)::text, 'UTF8'))
 $$;
 
 -- Letters with a key that was used before become duplicates of the letter it was used for, or errors. This comes before
@@ -185,12 +203,16 @@ create function mesh_lib.claim_keys(inout letters mesh_lib.letter[])
 language plpgsql volatile set search_path = '' as $$
 declare
   _earlier mesh_data.idempotency;
+  _new text[];
 begin
-  insert into mesh_data.idempotency (sender_agent_id, key, body_hash, message_id)
-  select (l.me).agent_id, l.key, mesh_lib.letter_hash(l), l.message_id
-  from unnest(letters) l where l.error is null and length(l.key) between 1 and 200
-  order by 1, 2, l.ordinal
-  on conflict do nothing;
+  with taken as (
+    insert into mesh_data.idempotency (sender_agent_id, key, body_hash, message_id)
+    select (l.me).agent_id, l.key, mesh_lib.letter_hash(l), l.message_id
+    from unnest(letters) l where l.error is null and length(l.key) between 1 and 200
+    order by 1, 2, l.ordinal
+    on conflict do nothing returning sender_agent_id, key
+  )
+  select array_agg(t.sender_agent_id || ' ' || t.key) into _new from taken t;
   for _i in 1..cardinality(letters) loop
     continue when letters[_i].key is null or letters[_i].error is not null;
     select i.* into _earlier from mesh_data.idempotency i
@@ -201,8 +223,10 @@ begin
       letters[_i].error := mesh_lib.error_object('ME409', 'this key was used for another message', '',
         json_build_object('message_id', _earlier.message_id)::text, '');
     else
-      letters[_i].duplicate := _earlier.message_id <> letters[_i].message_id;
+      -- The first letter with a key that is new; what is sealed has the same id whenever it comes.
+      letters[_i].duplicate := not coalesce(_earlier.sender_agent_id || ' ' || _earlier.key = any (_new), false);
       letters[_i].message_id := _earlier.message_id;
+      _new := array_remove(_new, _earlier.sender_agent_id || ' ' || _earlier.key);
     end if;
   end loop;
 end
@@ -244,11 +268,12 @@ begin
   into _letters
   from mesh_lib.requests('send_message', send_messages.tokens, send_messages.meshes, send_messages.sessions, send_messages.arguments) c
   cross join lateral jsonb_to_record(c.given)
-    a ("to" mesh.addresses, message text, priority text, reply_to uuid, mentions text[], key text, expires_in double precision, data jsonb)
+    a ("to" mesh.addresses, message mesh.sealed, priority text, reply_to uuid, mentions text[], key text, expires_in double precision, data mesh.sealed_data)
   cross join lateral (select mesh_lib.addresses(a.to) as addresses offset 0) x
   left join mesh_data.agent g on g.mesh_id = (c.me).mesh_id and g.removed_at is null and g.agent_id <> (c.me).agent_id
-    and g.name = case when cardinality(x.addresses) = 1 and octet_length(a.message) between 1 and 65536
-      and num_nulls(a.priority, a.reply_to, a.mentions, a.expires_in, a.data) = 5 then x.addresses[1] end;
+    and g.name = case when cardinality(x.addresses) = 1 and jsonb_typeof(a.message) = 'string' and octet_length(a.message #>> '{}') between 1 and 65536
+      and num_nulls(a.priority, a.reply_to, a.mentions, a.expires_in, a.data) = 5 then x.addresses[1] end
+    and exists (select from mesh_data.mesh o where o.mesh_id = g.mesh_id and o.mode = 'open');
   return query select * from mesh_lib.post(_letters, send_messages.relay_id);
 end
 $$;
@@ -261,8 +286,8 @@ declare
   _posted record;
 begin
   -- Whoever may call this says what is in a letter, and nothing of who sends it or what is found on the way.
-  letter := mesh_lib.letter(mesh_lib.me(), letter.addresses, letter.body, letter.priority, letter.data, letter.key, letter.reply_to, letter.mentions,
-    letter.expires_at, letter.everyone, letter.exclude);
+  letter := mesh_lib.letter(mesh_lib.me(), letter.addresses, coalesce(to_jsonb(letter.body), letter.envelope || jsonb_build_object('boxes', letter.boxes)),
+    letter.priority, letter.data, letter.key, letter.reply_to, letter.mentions, letter.expires_at, letter.everyone, letter.exclude);
   select p.* into _posted from mesh_lib.post(array[letter], nullif(current_setting('mesh.relay', true), '')::uuid) p;
   if _posted.status <> 200 then
     perform mesh_lib.fail(_posted.status, _posted.answer ->> 'message', _posted.answer ->> 'hint', (_posted.answer -> 'data')::jsonb);
@@ -299,7 +324,7 @@ begin
       left join lateral (select v.* from mesh_data.activity v where v.agent_id = r.agent_id offset 0) v on true
       cross join lateral (select mesh_lib.presence(p.connected, p.confirmed_at) as presence offset 0) c
     ), reached as (
-      select d.message_id, d.agent_id, d.priority, d.position, d.previous, d.state, h.session_id, h.relay_id, h.presence, h.status, h.heard_at, y.shown,
+      select d.message_id, d.agent_id, d.priority, d.position, d.previous, d.state, d.box, h.session_id, h.relay_id, h.presence, h.status, h.heard_at, y.shown,
         d.state = 'queued' and y.shown and h.relay_id = answers.relay_id as here,
         row_number() over (partition by d.message_id order by y.shown) as place
       from (
@@ -328,6 +353,7 @@ begin
           select e.message_id from mesh_data.delivery e
           where e.agent_id = d.agent_id and e.state in ('queued', 'delivered') and e.state = 'queued' and e.priority = d.priority and e.position < d.position
           order by e.position desc limit 1))) filter (where d.here) as after,
+        case when bool_or(d.box is not null) then jsonb_agg(d.box) filter (where d.here) end as boxes,
         bool_or(d.session_id is not null and d.presence <> 'offline' and d.relay_id is distinct from answers.relay_id) as elsewhere
       from reached d
       -- Who is not listed needs no name.
@@ -339,12 +365,12 @@ begin
       case
         when l.error is not null then l.error
         when o.counts is not null then
-          json_build_object('message_id', l.message_id, 'duplicate', l.duplicate, 'recipients', o.recipients, 'counts', o.counts)
-        else json_build_object('message_id', l.message_id, 'duplicate', l.duplicate, 'recipients', coalesce(o.recipients, '[]'))
+          json_build_object('message_id', l.message_id, 'duplicate', l.duplicate, 'recipients', mesh_lib.with_skipped(o.recipients, l.skipped), 'counts', o.counts)
+        else json_build_object('message_id', l.message_id, 'duplicate', l.duplicate, 'recipients', mesh_lib.with_skipped(o.recipients, l.skipped))
       end,
       mesh_lib.caller(l.me),
-      case when o.sessions is not null then jsonb_build_object('push', jsonb_build_object('sessions', o.sessions, 'after', o.after,
-        'frame', (select mesh_lib.frame(m, s) from mesh_data.agent s where s.agent_id = m.sender_agent_id))) end,
+      case when o.sessions is not null then jsonb_build_object('push', jsonb_build_object('sessions', o.sessions, 'after', o.after, 'boxes', o.boxes,
+        'frame', (select mesh_lib.frame(m, s, null) from mesh_data.agent s where s.agent_id = m.sender_agent_id))) end,
       coalesce(o.elsewhere, false)
     from unnest(answers.letters) l
     left join outcome o on o.message_id = l.message_id

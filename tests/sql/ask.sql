@@ -198,7 +198,7 @@ select t.refuses('a profile with control characters', 400, 'designer', 'set_prof
 select t.refuses('the status of an agent of another mesh', 404, 'scout', 'get_agent_status', '{"agent": "designer"}');
 
 -- Whoever has SQL as an agent sends as nobody else
-select t.attempt_as('designer', format('select (mesh_lib.send_one(mesh_lib.letter(row(''agent'', k.key_id, null, k.mesh_id, k.agent_id, null, true)::mesh_lib.identity, ''{tester}'', ''forged''))).message_id
+select t.attempt_as('designer', format('select (mesh_lib.send_one(mesh_lib.letter(row(''agent'', k.key_id, null, k.mesh_id, k.agent_id, null, true)::mesh_lib.identity, ''{tester}'', ''"forged"''))).message_id
   from (values (%L::uuid, %L::uuid, %L::uuid)) k (key_id, mesh_id, agent_id)', k.key_id, k.mesh_id, k.agent_id))
 from mesh_data.key k join mesh_data.agent a on a.agent_id = k.agent_id where a.name = 'backend' and k.revoked_at is null limit 1;
 select is((select a.name from mesh_data.message m join mesh_data.agent a on a.agent_id = m.sender_agent_id where m.body = 'forged'), 'designer', 'a forged sender is nobody: the caller sends');

@@ -127,7 +127,7 @@ select is(t.everything(), :'before', 'helpers of definers, called directly by a 
 select is(t.inject('designer', 'select mesh_lib.new_account(''mallory'', null, ''account'', ''{}'')'), '42501', 'no account is made that way');
 -- What sends takes its sender as an argument, so nobody but definers may call it; the set forms sign in every row.
 select is(t.inject('designer', 'select ' || c), '42501', 'designer may not: ' || c)
-from unnest(array['mesh_lib.deliver(null)', 'mesh_lib.post(array[mesh_lib.letter(mesh_lib.me(), array[''*''], ''x'')], null)',
+from unnest(array['mesh_lib.deliver(null)', 'mesh_lib.post(array[mesh_lib.letter(mesh_lib.me(), array[''*''], ''"x"'')], null)',
   'mesh_lib.identify(''x'', null, null)', 'mesh_lib.requests(''send_message'', ''{}'', ''{}'', ''{}'', ''{}'')']) c;
 -- send_one is for whoever is signed in; what a letter finds on its way it finds anew.
 create function t.forge(fields jsonb) returns text language sql stable as $$

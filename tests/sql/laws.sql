@@ -76,7 +76,7 @@ select is_empty($$select c.name || ': ' || x.message from t.code c
 -- A word means one thing: an argument of this name has this type everywhere.
 select is_empty($$
   select a.name, string_agg(distinct a.type, ', ') from t.help h, mesh_lib.arguments(h.oid) a where a.input
-  group by a.name having count(distinct case a.type when 'mesh.name' then 'text' else a.type end) > 1$$, 'an argument''s name has one type in all calls');
+  group by a.name having count(distinct case a.type when 'mesh.name' then 'text' when 'mesh.sealed' then 'text' else a.type end) > 1$$, 'an argument''s name has one type in all calls');
 select is_empty($$select h.name, a.name from t.help h, mesh_lib.arguments(h.oid) a where a.name !~ '^[a-z][a-z_]*$' or a.name ~ '_at$' and a.type !~ '^timestamp with'
   or a.name ~ '(^|_)id$' and a.type not in ('uuid', 'mesh.request_id')$$, 'names: plain words, *_at is a time, *_id an uuid');
 
@@ -102,6 +102,11 @@ insert into t.definer values
   ('mesh_lib.send_messages', 'mesh_definer', 'sends for each caller of a batch'),
   ('mesh_lib.ack_many', 'mesh_definer', 'settles for each caller of a batch'),
   ('mesh_lib.send_one', 'mesh_definer', 'delivers, for functions that send among other things'),
+  ('mesh_lib.check_scheduled', 'mesh_definer', 'addresses as deliver does, before it is stored'),
+  ('mesh_lib.keep_identity', 'mesh_definer', 'writes what mesh_agent only reads'),
+  ('mesh.grant_key', 'mesh_definer', 'writes what another may read'),
+  ('mesh.list_key_requests', 'mesh_definer', 'requests of others, for messages of the caller''s'),
+  ('mesh.request_keys', 'mesh_definer', 'finds messages that the caller cannot see yet'),
   ('mesh_lib.deliver', 'mesh_definer', 'writes and counts others'' inboxes'),
   ('mesh_lib.seat', 'mesh_definer', 'writes who is in a room'),
   ('mesh_lib.session_of', 'mesh_definer', 'reads push verifiers'),

@@ -137,7 +137,7 @@ select is(t.texts(t.does('alice', 'check_messages', '{}', 'proj') -> 'messages')
 select is(t.take('scout') || t.take('visitor'), '', 'another mesh hears nothing');
 select is(t.does('commander', 'check_messages', '{"peek": true}') #>> '{messages,0,to}', '*', 'a broadcast says so');
 select is((select jsonb_agg(k order by k) from jsonb_object_keys(t.does('backend', 'check_messages', '{"peek": true}') #> '{messages,0}') k),
-  '["data", "from", "from_kind", "mentions", "message", "message_id", "priority", "reply_to", "sent_at", "to"]', 'a message has these fields');
+  '["data", "envelope", "from", "from_kind", "mentions", "message", "message_id", "priority", "reply_to", "sent_at", "to"]', 'a message has these fields');
 select is(t.does('backend', 'message_status', jsonb_build_object('message_id', :'sent'::jsonb ->> 'message_id')) #>> '{0,agent}', 'backend', 'a recipient learns its own state');
 select is(jsonb_array_length(t.does('backend', 'message_status', jsonb_build_object('message_id', :'sent'::jsonb ->> 'message_id'))), 1, 'and not that of the others');
 select t.refuses('who is no party to a message does not find it: ' || w, 404, w, 'message_status', jsonb_build_object('message_id', :'a1')) from unnest(array['backend', 'scout', 'visitor']) w;

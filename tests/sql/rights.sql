@@ -6,6 +6,7 @@ select t.world();
 select t.send('alice', '*', 'to all');
 select t.send('backend', 'alice', 'to the owner');
 select t.furnish();
+select t.seal_rows();
 select t.attempt('mesh_admin', 'select mesh.allow_signup(true)');
 
 create table t.right (function text primary key, alice int, commander int, backend int, designer int, carol int, ticket int, invite int, nobody int);
@@ -101,6 +102,13 @@ insert into t.right values
   ('unblock_agent',      404,     404,   404,   404,    404,    403,    403,    401),
   ('update_task',        200,     200,   200,   200,    200,    403,    403,    401),
   ('wait',               200,     200,   200,   200,    200,    403,    403,    401),
+  ('get_wrapped_identity', 200,   403,   403,   403,    403,    403,    403,    401),
+  ('grant_key',          200,     200,   200,   200,    200,    403,    403,    401),
+  ('list_identities',    200,     200,   200,   200,    200,    403,    403,    401),
+  ('list_key_requests',  200,     200,   200,   200,    200,    403,    403,    401),
+  ('report_unopened',    200,     200,   200,   200,    200,    403,    403,    401),
+  ('request_keys',       200,     200,   200,   200,    200,    403,    403,    401),
+  ('set_mode',           200,     403,   403,   403,    403,    403,    403,    401),
   ('whoami',             200,     200,   200,   200,    200,    200,    200,    401);
 
 select set_eq('select name from mesh_lib.callable', 'select function from t.right', 'every call is in the table of rights');

@@ -22,6 +22,7 @@ select t.does(w.who, 'remember', jsonb_build_object('content', 'words of ' || w.
 from (values ('alice', 'proj'), ('backend', null), ('commander', null), ('designer', null), ('scout', null), ('visitor', null)) w (who, mesh), unnest(array[true, false]) p;
 select t.does('visitor', 'forget', '{"key": "k", "private": true}');
 
+select t.seal_rows();
 create view t.tables as
 select c.oid, c.relname::text as name, c.relispartition as partition,
   (select string_agg(quote_ident(a.attname) || '::text', ' || '' '' || ' order by a.attnum) from pg_constraint k join pg_attribute a on a.attrelid = c.oid and a.attnum = any (k.conkey) where k.conrelid = c.oid and k.contype = 'p') as key
@@ -66,6 +67,9 @@ insert into t.sight values
   ('room', 'r.mesh_id = any (x.meshes)'),
   ('room_member', 'r.mesh_id = any (x.meshes)'),
   ('state', 'r.mesh_id = any (x.meshes)'),
+  ('box', 'r.agent_id = x.agent'),
+  ('key_request', 'r.agent_id = x.agent'),
+  ('wrapped_identity', 'r.mesh_id = any (x.owned)'),
   ('news', null), ('seal', null), ('wake', null), ('watch', null), ('event', null), ('setting', null), ('code', null), ('sent', null), ('turn', null);
 select set_eq('select name from t.tables where not partition', 'select name from t.sight', 'every table has a rule of sight');
 

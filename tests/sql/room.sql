@@ -74,9 +74,9 @@ select is(t.say('backend', '#hall', 'second', jsonb_build_object('reply_to', :'s
 select t.refuses('who is not in the room cannot be mentioned', 400, 'backend', 'send_message', '{"to": "#hall", "message": "x", "mentions": ["carol"]}');
 select is(t.does('backend', 'room_history', '{"room": "hall"}') #- '{0,sent_at}' #- '{1,sent_at}' #- '{2,sent_at}' #- '{2,message_id}',
   jsonb_build_array(
-    jsonb_build_object('message_id', :'before', 'from', 'designer', 'message', 'before', 'reply_to', null, 'answers', 0, 'mentions', null, 'data', null),
-    jsonb_build_object('message_id', :'sent'::jsonb ->> 'message_id', 'from', 'designer', 'message', 'first', 'reply_to', null, 'answers', 1, 'mentions', null, 'data', null),
-    jsonb_build_object('from', 'backend', 'message', 'second', 'reply_to', :'sent'::jsonb ->> 'message_id', 'answers', 0, 'mentions', array['commander'], 'data', '{"a": 1}'::jsonb)),
+    jsonb_build_object('message_id', :'before', 'from', 'designer', 'message', 'before', 'reply_to', null, 'answers', 0, 'mentions', null, 'data', null, 'envelope', null),
+    jsonb_build_object('message_id', :'sent'::jsonb ->> 'message_id', 'from', 'designer', 'message', 'first', 'reply_to', null, 'answers', 1, 'mentions', null, 'data', null, 'envelope', null),
+    jsonb_build_object('from', 'backend', 'message', 'second', 'reply_to', :'sent'::jsonb ->> 'message_id', 'answers', 0, 'mentions', array['commander'], 'data', '{"a": 1}'::jsonb, 'envelope', null)),
   'the history has it all, the newest last');
 select is(t.history('backend', 'hall'), 'before first second', 'reading takes nothing and changes nothing');
 select is(t.history('tester 1', 'hall'), 'before first second', 'who redeems an invite reads as the agent it becomes')

@@ -1,0 +1,193 @@
+-- Sealing: what the server checks of an envelope that it cannot open, who is to be able to open it, and which box is whose.
+-- What is in an envelope, byte for byte, is in docs/protocol.md. Signatures are for clients to verify: a server that lies
+-- would lie about that, too.
+
+-- How far the clocks of a sender and of the server may be apart.
+create function mesh_lib.clock_skew() returns interval
+language sql immutable return interval '10 minutes';
+
+-- Whether messages of a mesh are sealed.
+create function mesh_lib.is_sealed(mesh_id uuid) returns boolean
+language plpgsql stable set search_path = '' as $$
+begin
+  return (select m.mode = 'sealed' from mesh_data.mesh m where m.mesh_id = is_sealed.mesh_id);
+end
+$$;
+
+-- What the sender of an envelope signed.
+create function mesh_lib.signed_document(envelope jsonb) returns jsonb
+language sql immutable set search_path = '' as $$ select (signed_document.envelope ->> 'document')::jsonb $$;
+
+-- When a UUIDv7 says it was made (RFC 9562); null for another id.
+create function mesh_lib.made_at(id uuid) returns timestamptz
+language sql immutable set search_path = '' as $$
+  select case when substr(made_at.id::text, 15, 1) = '7'
+    then to_timestamp(('x' || lpad(left(replace(made_at.id::text, '-', ''), 12), 16, '0'))::bit(64)::bigint / 1000.0) end
+$$;
+
+-- ME409 for who has no key yet: nothing can be sealed for it.
+create function mesh_lib.fail_pending(agent text) returns void
+language plpgsql stable set search_path = '' as $$
+begin
+  perform mesh_lib.fail(409, format('%s has no key yet: nobody has joined as this agent', fail_pending.agent), 'mesh run ' || fail_pending.agent);
+end
+$$;
+
+-- Who is to be able to read a letter: its recipients and its sender. Of a role all who might get it; who has no key cannot.
+create function mesh_lib.readers(letter mesh_lib.letter) returns table (agent_id uuid, agent text, identity_key bytea, chain jsonb)
+language plpgsql stable set search_path = '' as $$
+declare
+  _address text;
+  _agents uuid[] := letter.agents || (letter.me).agent_id;
+begin
+  foreach _address in array letter.addresses loop
+    if _address like 'role:%' and not coalesce(letter.everyone, false) then
+      _agents := _agents || mesh_lib.role_agents((letter.me).mesh_id, _address);
+    end if;
+  end loop;
+  return query
+    select a.agent_id, a.name, a.identity_key, a.chain from mesh_data.agent a
+    where a.agent_id = any (_agents) and a.removed_at is null and a.identity_key is not null
+    order by a.agent_id;
+end
+$$;
+
+-- The recipient list as a sender signs it: SHA-256 of its lines `<agent_id> <identity_key>`, by agent_id.
+create function mesh_lib.recipients_hash(agent_ids uuid[], identity_keys bytea[]) returns text
+language sql immutable set search_path = '' as $$
+  select encode(sha256(convert_to(string_agg(u.agent_id || ' ' || encode(u.key, 'hex') || E'\n', '' order by u.agent_id), 'UTF8')), 'hex')
+  from unnest(recipients_hash.agent_ids, recipients_hash.identity_keys) u (agent_id, key)
+$$;
+
+-- A letter whose recipients were found, sealed as its mesh wants it. Who has no key is skipped, or refused when it was named.
+-- ME409 with `recipients` when it is not sealed for exactly those who are to read it: the client seals it for them and
+-- sends again.
+create function mesh_lib.check_sealing(inout letter mesh_lib.letter, sealed boolean)
+language plpgsql stable set search_path = '' as $$
+declare
+  _pending uuid[];
+  _reader record;
+begin
+  if letter.notice is not null or letter.envelope is null and not check_sealing.sealed then
+    return;
+  elsif letter.envelope is null then
+    perform mesh_lib.fail(400, 'this mesh is sealed, and this came as plain text: a client with a key of its own seals what it sends', 'mesh send --help');
+  elsif not check_sealing.sealed then
+    perform mesh_lib.fail(409, 'this mesh is open: its messages are not sealed', 'mesh board');
+  end if;
+  if letter.occurrence_at is null then
+    perform mesh_lib.check_envelope(letter.me, letter.envelope);
+  end if;
+
+  _pending := array(select a.agent_id from mesh_data.agent a where a.agent_id = any (letter.agents) and a.identity_key is null);
+  if cardinality(_pending) > 0 and not exists (select from unnest(letter.addresses) x where not mesh_lib.is_one(x)) then
+    perform mesh_lib.fail_pending((select a.name from mesh_data.agent a where a.agent_id = _pending[1]));
+  elsif letter.occurrence_at is not null then
+    -- Sealed when it was scheduled: who has come since, or has another key, cannot read it.
+    _pending := array(select u from unnest(letter.agents) u where u < mesh_lib.first_pool_id() and not letter.boxes ? u::text);
+  end if;
+  if cardinality(_pending) > 0 then
+    letter.skipped := array(select a.name from mesh_data.agent a where a.agent_id = any (_pending) order by 1);
+    letter.agents := array(select u from unnest(letter.agents) u where u <> all (_pending));
+  end if;
+  if letter.occurrence_at is not null then
+    if cardinality(letter.agents) = 0 then
+      perform mesh_lib.fail(410, 'nobody for whom this was sealed is there any more: schedule it again', 'mesh schedule list');
+    end if;
+    return;
+  end if;
+
+  select array_agg(r.agent_id) as ids, array_agg(r.identity_key) as keys into _reader from mesh_lib.readers(letter) r;
+  if array(select k::text from jsonb_object_keys(letter.boxes) k order by 1) <> _reader.ids::text[]
+    or mesh_lib.signed_document(letter.envelope) ->> 'recipients' is distinct from mesh_lib.recipients_hash(_reader.ids, _reader.keys)
+  then
+    perform mesh_lib.fail(409, 'this is not sealed for those who are to read it now', '', jsonb_build_object('recipients', (
+      select jsonb_agg(jsonb_build_object('agent_id', r.agent_id, 'agent', r.agent, 'identity_key', encode(r.identity_key, 'hex'), 'chain', r.chain))
+      from mesh_lib.readers(letter) r)));
+  end if;
+end
+$$;
+
+-- ME400, ME409 or ME413 unless an envelope is whole, this sender's, for this mesh, and made now.
+create function mesh_lib.check_envelope(me mesh_lib.identity, envelope jsonb) returns void
+language plpgsql stable set search_path = '' as $$
+declare
+  _document jsonb;
+  _off double precision;
+begin
+  if octet_length(check_envelope.envelope ->> 'sealed') > 349700 then
+    perform mesh_lib.fail(413, 'what is sealed has at most 262,144 bytes with its padding', '');
+  elsif check_envelope.envelope -> 'v' <> '1' then
+    perform mesh_lib.fail(400, format('version %s of the envelope is not known here: is this server older than your client?', left(check_envelope.envelope ->> 'v', 20)), 'mesh doctor');
+  elsif check_envelope.envelope - '{v,document,signer,signature,attestation,sealed}'::text[] <> '{}' or not coalesce(
+    check_envelope.envelope ->> 'signer' ~ '^[0-9a-f]{64}$' and check_envelope.envelope ->> 'signature' ~ '^[0-9a-f]{128}$'
+    and jsonb_typeof(check_envelope.envelope -> 'document') = 'string' and octet_length(check_envelope.envelope ->> 'document') <= 100000
+    and check_envelope.envelope ->> 'sealed' ~ '^[A-Za-z0-9+/]+={0,2}$', false)
+  then
+    perform mesh_lib.fail(400, 'an envelope has v, document, signer, signature, attestation, sealed and boxes, as docs/protocol.md says', '');
+  end if;
+  _document := mesh_lib.signed_document(check_envelope.envelope);
+  _off := extract(epoch from (_document ->> 'sent_at')::timestamptz - mesh_lib.now());
+  if _document -> 'v' is distinct from '1' or _document ->> 'mesh' is distinct from (check_envelope.me).mesh_id::text
+    or _document ->> 'sender' is distinct from (check_envelope.me).agent_id::text
+  then
+    perform mesh_lib.fail(400, 'this envelope is another sender''s, or for another mesh', '');
+  elsif _document ->> 'body' is distinct from encode(sha256(decode(check_envelope.envelope ->> 'sealed', 'base64')), 'hex')
+    or coalesce(_document ->> 'body_tag', '') !~ '^[0-9a-f]{64}$'
+  then
+    perform mesh_lib.fail(400, 'the document of this envelope was signed for another body', '');
+  elsif _off is null or abs(_off) > extract(epoch from mesh_lib.clock_skew()) then
+    perform mesh_lib.fail(400, coalesce(format('your clock is %s %s: what you send would not be believed', justify_interval(make_interval(secs => abs(round(_off)))),
+      case when _off < 0 then 'behind' else 'ahead' end), 'the document of an envelope says when it was sent'), 'mesh doctor');
+  elsif exists (select from mesh_data.message m where m.message_id = (_document ->> 'id')::uuid) then
+    perform mesh_lib.fail(409, 'this id is another message''s', '');
+  elsif coalesce(abs(extract(epoch from mesh_lib.made_at((_document ->> 'id')::uuid) - mesh_lib.now())) > extract(epoch from mesh_lib.clock_skew()), true) then
+    perform mesh_lib.fail(400, 'the id of a message is a UUIDv7 of now', 'mesh doctor');
+  end if;
+end
+$$;
+
+-- A definer: a letter for later, which is sealed now for those its addresses mean now. ME409 as for check_sealing.
+create function mesh_lib.check_scheduled(addresses text[], content jsonb) returns void
+language plpgsql volatile security definer set search_path = '' as $$
+begin
+  if jsonb_typeof(check_scheduled.content) = 'object' or mesh_lib.is_sealed(mesh_lib.my_mesh()) then
+    perform mesh_lib.addressed(mesh_lib.letter(mesh_lib.me(), check_scheduled.addresses, check_scheduled.content));
+  end if;
+end
+$$;
+alter function mesh_lib.check_scheduled(text[], jsonb) owner to mesh_definer;
+grant execute on function mesh_lib.check_scheduled(text[], jsonb) to mesh_agent;
+
+-- Recipients as they are answered, and those who were skipped.
+create function mesh_lib.with_skipped(recipients json, skipped text[]) returns json
+language sql immutable set search_path = '' as $$
+  select case when coalesce(cardinality(with_skipped.skipped), 0) = 0 then coalesce(with_skipped.recipients, '[]') else
+    (coalesce(with_skipped.recipients, '[]')::jsonb || (
+      select jsonb_agg(jsonb_build_object('agent', u, 'state', 'skipped', 'waits_for', 'it has no key for this message')) from unnest(with_skipped.skipped) u))::json end
+$$;
+
+-- ME400 for a search in what the server cannot read.
+create function mesh_lib.refuse_search(mesh_id uuid, query text, hint text) returns void
+language plpgsql stable set search_path = '' as $$
+begin
+  if refuse_search.query is not null and mesh_lib.is_sealed(refuse_search.mesh_id) then
+    perform mesh_lib.fail(400, 'this mesh is sealed: the server cannot search what it cannot read, but your client can', refuse_search.hint);
+  end if;
+end
+$$;
+
+-- No text in a sealed mesh, whoever writes it: only envelopes and the server's own notices.
+create function mesh_lib.refuse_plaintext() returns trigger
+language plpgsql volatile set search_path = '' as $$
+begin
+  if exists (select from written n join mesh_data.mesh m on m.mesh_id = n.mesh_id where m.mode = 'sealed' and n.body is not null) then
+    raise check_violation using message = 'a sealed mesh holds no plain text', constraint = 'a_sealed_mesh_holds_no_plain_text';
+  end if;
+  return null;
+end
+$$;
+create trigger message_is_sealed after insert on mesh_data.message
+  referencing new table as written for each statement execute function mesh_lib.refuse_plaintext();
+create trigger schedule_is_sealed after insert on mesh_data.schedule
+  referencing new table as written for each statement execute function mesh_lib.refuse_plaintext();

@@ -1,0 +1,222 @@
+-- Sealed meshes: what the server checks of envelopes it cannot open, whose box is whose, and what is refused there.
+begin;
+\ir helpers.psql
+select no_plan();
+select t.world();
+select mesh_id as proj from mesh_data.mesh where name = 'proj' \gset
+
+-- An envelope as a client makes it, for these readers by name; `change` is merged over its document, `bend` over itself.
+create function t.envelope(who text, readers text[], body text default 'secret', change jsonb default '{}', bend jsonb default '{}', id uuid default null) returns jsonb
+language plpgsql volatile as $$
+declare
+  _sealed constant bytea := convert_to(body || gen_random_uuid()::text, 'UTF8');
+  _mesh_id constant uuid := (select mesh_id from mesh_data.mesh where name = 'proj');
+  _readers uuid[];
+  _hash text;
+begin
+  select array_agg(a.agent_id order by a.agent_id), encode(sha256(convert_to(string_agg(a.agent_id || ' ' || encode(a.identity_key, 'hex') || E'\n', '' order by a.agent_id), 'UTF8')), 'hex')
+  into _readers, _hash from mesh_data.agent a where a.mesh_id = _mesh_id and a.name = any (readers || who) and a.removed_at is null and a.identity_key is not null;
+  return jsonb_build_object('v', 1, 'signer', t.public_key('identity of ' || who), 'signature', repeat('0', 128), 'sealed', translate(encode(_sealed, 'base64'), E'\n', ''),
+    'document', (jsonb_build_object('v', 1, 'function', 'send_message', 'arguments', '{}'::jsonb, 'mesh', _mesh_id,
+      'sender', (select a.agent_id from mesh_data.agent a where a.mesh_id = _mesh_id and a.name = who and a.removed_at is null),
+      'id', coalesce(id, mesh_lib.new_id()), 'recipients', _hash, 'sent_at', to_char(mesh_lib.now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+      'body', encode(sha256(_sealed), 'hex'), 'body_tag', t.hex('tag of ' || body)) || change)::text,
+    'boxes', (select coalesce(jsonb_object_agg(r, 'box of ' || a.name), '{}') from unnest(_readers) r join mesh_data.agent a on a.agent_id = r)) || bend;
+end
+$$;
+create function t.seal(who text, "to" text, readers text[], extra jsonb default '{}', body text default 'secret', change jsonb default '{}', bend jsonb default '{}') returns jsonb
+language sql volatile as $$
+  select t.call(who, 'send_message', jsonb_build_object('to', "to", 'message', t.envelope(who, readers, body, change, bend)) || extra, case who when 'alice' then 'proj' end)
+$$;
+create function t.id_of(who text) returns uuid language sql stable as $$ select a.agent_id from mesh_data.agent a join mesh_data.mesh m using (mesh_id) where m.name = 'proj' and a.name = who and a.removed_at is null $$;
+
+-- Open, then sealed
+select t.send('commander', 'backend', 'in the open') as open_one \gset
+select t.refuses('an open mesh takes no envelope', 409, 'commander', 'send_message', jsonb_build_object('to', 'backend', 'message', t.envelope('commander', '{backend}')));
+select t.refuses('a mode is sealed or open', 400, 'alice', 'set_mode', jsonb_build_object('mode', 'closed', 'certificate', t.signed('alice')), 'proj');
+select t.refuses('an agent does not change the mode', 403, 'commander', 'set_mode', jsonb_build_object('mode', 'sealed', 'certificate', t.signed('alice')));
+select t.refuses('nor does the owner without signing it', 403, 'alice', 'set_mode', jsonb_build_object('mode', 'sealed', 'certificate', t.signed('bob')), 'proj');
+select is(t.does('alice', 'set_mode', jsonb_build_object('mode', 'Sealed', 'certificate', t.signed('alice')), 'proj') - '{mesh_id}'::text[],
+  '{"mesh": "proj", "mode": "sealed", "changed": true, "next": null}', 'the owner makes it sealed');
+select is((select count(*) from mesh_data.event where kind = 'mode_changed' and detail ->> 'to' = 'sealed'), 1::bigint, 'which is logged');
+select is(t.does('commander', 'whoami') ->> 'mode', 'sealed', 'and everybody is told');
+select is(t.does('alice', 'list_meshes') #>> '{0,mode}', 'sealed', 'also in the list');
+select is(t.does('backend', 'get_message', jsonb_build_object('message_id', :'open_one')) ->> 'message', 'in the open', 'what was sent before stays as it was');
+
+-- No plain text
+select t.refuses(f || ' takes no plain text', 400, 'commander', f, a) from (values
+  ('send_message', '{"to": "backend", "message": "plain"}'::jsonb), ('broadcast', '{"message": "plain"}'), ('ask_agent', '{"to": "backend", "message": "plain", "timeout": 0}'),
+  ('done', '{"summary": "plain"}'), ('schedule_message', '{"to": "backend", "message": "plain", "in": "1 hour"}')) c (f, a);
+select t.refuses('reply takes no plain text', 400, 'backend', 'reply', jsonb_build_object('message_id', :'open_one', 'message', 'plain'));
+select t.refuses('nor a number', 400, 'commander', 'send_message', '{"to": "backend", "message": 5}');
+select t.refuses('nor data beside the envelope', 400, 'commander', 'send_message', jsonb_build_object('to', 'backend', 'message', t.envelope('commander', '{backend}'), 'data', '{"plain": 1}'::jsonb));
+select is(t.attempt('postgres', format('insert into mesh_data.message (message_id, mesh_id, sender_agent_id, address, body, sent_at) values (mesh_lib.new_id(), %L, %L, ''backend'', ''plain'', now())',
+  :'proj', t.id_of('commander'))), '23514', 'not even a superuser writes one');
+select is(t.attempt('postgres', format('insert into mesh_data.schedule (mesh_id, agent_id, key_id, addresses, body) select %L, %L, key_id, ''{backend}'', ''plain'' from mesh_data.key where agent_id = %2$L limit 1',
+  :'proj', t.id_of('commander'))), '23514', 'nor schedules one');
+select t.refuses('the server cannot search it', 400, 'commander', 'list_messages', '{"query": "secret"}');
+select is(t.call('commander', 'list_messages', '{"query": "it''s"}') #>> '{answer,hint}', 'mesh history --grep ''it''''s''', 'and says what can');
+
+-- For whom
+select t.seal('commander', 'backend', '{}') as refused \gset
+select is(:'refused'::jsonb ->> 'status', '409', 'without the boxes of its readers a message is refused');
+select set_eq(format($$select r ->> 'agent' from jsonb_array_elements(%L::jsonb #> '{answer,data,recipients}') r$$, :'refused'), array['backend', 'commander'], 'which says for whom to seal it');
+select is((select array_agg(k order by k) from jsonb_object_keys(:'refused'::jsonb #> '{answer,data,recipients,0}') k), '{agent,agent_id,chain,identity_key}', 'with key and certificates');
+select is(t.seal('commander', 'backend', '{backend,designer}') ->> 'status', '409', 'nor for more than those');
+select is(t.seal('commander', 'backend', '{backend}', change => jsonb_build_object('recipients', t.hex('others'))) ->> 'status', '409', 'nor when others were signed than it is for');
+select t.seal('commander', 'backend', '{backend}') as sent \gset
+select is(:'sent'::jsonb ->> 'status', '200', 'sealed for its readers it is taken');
+select is((select m.body is null and m.data is null and m.envelope ->> 'document' like '%"function": "send_message"%' and not m.envelope ? 'boxes' from mesh_data.message m where m.message_id = (:'sent'::jsonb #>> '{answer,message_id}')::uuid),
+  true, 'as it is, without the boxes');
+select is((select jsonb_object_agg(a.name, d.box) from mesh_data.delivery d join mesh_data.agent a using (agent_id) where d.message_id = (:'sent'::jsonb #>> '{answer,message_id}')::uuid),
+  '{"backend": "box of backend"}', 'each delivery has the box of its reader');
+select is(t.does('backend', 'check_messages', '{"peek": true}') #>> '{messages,1,envelope,box}', 'box of backend', 'who gets it with the message');
+select is(t.does('backend', 'check_messages', '{"peek": true}') #>> '{messages,1,message}', null, 'and no text');
+select is(t.does('commander', 'get_message', jsonb_build_object('message_id', :'sent'::jsonb #>> '{answer,message_id}')) #>> '{envelope,box}', 'box of commander', 'its sender gets its own');
+select is(t.does('commander', 'list_messages', '{"with": "backend"}') #>> '{1,envelope,box}', 'box of commander', 'also in the history');
+select t.refuses('a stranger to it reads nothing', 404, 'designer', 'get_message', jsonb_build_object('message_id', :'sent'::jsonb #>> '{answer,message_id}'));
+
+-- Whose
+select is(t.call('commander', 'send_message', jsonb_build_object('to', 'backend', 'message', t.envelope(w.who, '{backend,commander}', change => w.change, bend => w.bend))) ->> 'status', w.status::text, w.fact)
+from (values
+  ('designer', '{}'::jsonb, '{}'::jsonb, 400, 'another sender''s envelope is refused'),
+  ('commander', jsonb_build_object('mesh', gen_random_uuid()), '{}', 400, 'one for another mesh is refused'),
+  ('commander', '{"v": 2}', '{}', 400, 'a document of an unknown version is refused'),
+  ('commander', '{}', '{"v": 2}', 400, 'an envelope of an unknown version is refused'),
+  ('commander', '{}', '{"v": "1"}', 400, 'and one with a text for it'),
+  ('commander', '{}', '{"extra": 1}', 400, 'unknown members are refused'),
+  ('commander', '{}', '{"signature": "00"}', 400, 'a signature has 128 digits'),
+  ('commander', '{}', '{"signer": null}', 400, 'a signer is there'),
+  ('commander', '{}', '{"document": "{"}', 400, 'a document is JSON'),
+  ('commander', '{}', '{"document": "[]"}', 400, 'and an object'),
+  ('commander', '{}', '{"document": {}}', 400, 'in a text'),
+  ('commander', '{}', '{"sealed": "c2VjcmV0"}', 400, 'another body than signed is refused'),
+  ('commander', '{}', '{"sealed": "not base64!"}', 400, 'and one that is no base64'),
+  ('commander', '{}', '{"sealed": null}', 400, 'and none'),
+  ('commander', '{}', jsonb_build_object('sealed', repeat('A', 349704)), 413, 'and one that is too large'),
+  ('commander', '{"body_tag": "x"}', '{}', 400, 'a body tag has 64 digits'),
+  ('commander', '{"id": "x"}', '{}', 400, 'an id is a UUID'),
+  ('commander', jsonb_build_object('id', gen_random_uuid()), '{}', 400, 'a UUIDv7'),
+  ('commander', '{"id": "018bcfe5-6800-7000-8000-000000000000"}', '{}', 400, 'of now'),
+  ('commander', '{"id": null}', '{}', 400, 'and there'),
+  ('commander', '{"sent_at": null}', '{}', 400, 'so is the time'),
+  ('commander', '{"sent_at": "yesterday, or so"}', '{}', 400, 'which is one'),
+  ('commander', '{"sent_at": "2020-01-01T00:00:00Z"}', '{}', 400, 'and is not long ago'),
+  ('commander', '{}', '{"boxes": null}', 409, 'boxes may be missing: it says for whom'),
+  ('commander', '{}', '{"boxes": []}', 409, 'or be no object'),
+  ('commander', '{}', '{"boxes": {"x": "y"}}', 409, 'or be for nobody')) w (who, change, bend, status, fact);
+select matches(t.seal('commander', 'backend', '{backend}', change => jsonb_build_object('sent_at', to_char((now() - interval '3 hours') at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))) #>> '{answer,message}',
+  'your clock is 0?3:00:\d\d behind', 'a clock that is off is named');
+select is((select count(*) from mesh_data.message where mesh_id = :'proj' and envelope is not null), 1::bigint, 'nothing of all that was stored');
+
+-- Once
+select t.envelope('commander', '{backend}', 'again') as again \gset
+select t.does('commander', 'send_message', jsonb_build_object('to', 'backend', 'message', :'again'::jsonb)) as first \gset
+select is(t.does('commander', 'send_message', jsonb_build_object('to', 'backend', 'message', :'again'::jsonb)) - 'recipients', :'first'::jsonb - 'recipients' || '{"duplicate": true}', 'the same envelope again is the same message');
+select is(:'first'::jsonb ->> 'message_id', (:'again'::jsonb ->> 'document')::jsonb ->> 'id', 'whose id its sender chose');
+select t.refuses('another body under its id is refused', 409, 'commander', 'send_message', jsonb_build_object('to', 'backend', 'message',
+  t.envelope('commander', '{backend}', 'other', id => (:'first'::jsonb ->> 'message_id')::uuid)));
+select t.refuses('also under a key', 409, 'commander', 'send_message', jsonb_build_object('to', 'backend', 'key', 'k', 'message',
+  t.envelope('commander', '{backend}', 'other', id => (:'first'::jsonb ->> 'message_id')::uuid)));
+select t.refuses('also from somebody else', 409, 'designer', 'send_message', jsonb_build_object('to', 'backend', 'message',
+  t.envelope('designer', '{backend}', 'other', id => (:'first'::jsonb ->> 'message_id')::uuid)));
+select t.seal('commander', 'backend', '{backend}', '{"key": "once"}', 'honest') as once \gset
+select is(:'once'::jsonb ->> 'status', '200', 'a message with a key is sent');
+select is(t.seal('commander', 'backend', '{}', '{"key": "once"}', 'honest') #>> '{answer,message_id}', :'once'::jsonb #>> '{answer,message_id}', 'sealed anew, for whomever, it is the same message');
+select is(t.seal('commander', 'backend', '{backend}', '{"key": "once"}', 'another') ->> 'status', '409', 'another body with that key is refused');
+select is(t.seal('commander', 'backend', '{}', '{"key": "free"}') ->> 'status' || (t.seal('commander', 'backend', '{backend}', '{"key": "free"}') ->> 'status'), '409200', 'the key of a refused one is free');
+select is((select string_agg(c.status::text, ' ' order by c.ordinal) from mesh_lib.send_messages(array_fill(t.token('commander'), array[3]), array_fill(null::text, array[3]), array_fill(null::text, array[3]),
+  array[jsonb_build_object('to', 'backend', 'message', t.envelope('commander', '{backend}')), jsonb_build_object('to', 'backend', 'message', t.envelope('commander', '{designer}')),
+    jsonb_build_object('to', 'backend', 'message', t.envelope('commander', '{backend}'))]::text[], null) c), '200 409 200', 'in a batch each is judged alone');
+
+-- Groups, rooms, everybody, pools
+select t.does('commander', 'join_group', jsonb_build_object('group', 'web', 'agent', a)) from unnest(array['backend', 'designer', 'tester']) a;
+select t.seal('commander', '@web', '{backend,designer}') as web \gset
+select is((select jsonb_object_agg(r ->> 'agent', r ->> 'state') from jsonb_array_elements(:'web'::jsonb #> '{answer,recipients}') r), '{"backend": "queued", "designer": "queued", "tester": "skipped"}', 'who of a group has no key is skipped');
+select t.refuses('who has no key is not written to by name', 409, 'commander', 'send_message', jsonb_build_object('to', 'tester', 'message', t.envelope('commander', '{}')));
+select is(t.call('commander', 'send_message', jsonb_build_object('to', 'tester', 'message', t.envelope('commander', '{}'))) #>> '{answer,hint}', 'mesh run tester', 'which says what helps');
+select is(t.call('commander', 'send_message', jsonb_build_object('to', 'tester', 'message', t.envelope('commander', '{}'))) #> '{answer,data,recipients}', null, 'and names nobody to seal for');
+select is(t.seal('backend', '*', '{alice,carol,commander,designer}') ->> 'status', '200', 'everybody is who has a key');
+select t.does('commander', 'create_room', '{"name": "hall", "members": ["backend"]}');
+select is(t.seal('commander', '#hall', '{backend}') ->> 'status', '200', 'a room is who is in it');
+select t.does('designer', 'join_room', '{"room": "hall"}');
+select is(t.seal('commander', '#hall', '{backend}') ->> 'status', '409', 'who has joined meanwhile is to read it, too');
+select is(t.seal('commander', '#hall', '{backend,designer}') ->> 'status', '200', 'so it is sealed for that one');
+select is(t.does('designer', 'room_history', '{"room": "hall"}') #>> '{0,envelope,box}', null, 'who joined later has no box of what was said before');
+select isnt(t.does('designer', 'room_history', '{"room": "hall"}') #>> '{1,envelope,box}', null, 'but of what was said since');
+select t.does('commander', 'create_pool', '{"name": "coder", "agents": ["backend", "designer"]}');
+select is(t.seal('commander', 'role:coder', '{backend}') ->> 'status', '409', 'a role is all who might get it');
+select t.seal('commander', 'role:coder', '{backend,designer}') as pooled \gset
+select is(:'pooled'::jsonb #>> '{answer,recipients,0,agent}', 'role:coder', 'while nobody is there it waits');
+select is((select count(*) from mesh_data.box where message_id = (:'pooled'::jsonb #>> '{answer,message_id}')::uuid), 2::bigint, 'with the boxes of all of them');
+select t.does('commander', 'edit_pool', '{"name": "coder", "agents": ["carol", "designer", "backend"]}');
+select t.open('designer');
+select is((select jsonb_object_agg(a.name, d.box) from mesh_data.delivery d join mesh_data.agent a using (agent_id) where d.message_id = (:'pooled'::jsonb #>> '{answer,message_id}')::uuid),
+  '{"designer": "box of designer"}', 'the first to come gets it, with its box');
+
+-- Asked for later
+select is(t.does('designer', 'request_keys', '{"room": "#hall"}') - 'next', '{"room": "#hall", "requested": 1}', 'who came later asks for what was said before');
+select is(t.does('designer', 'request_keys', '{"room": "#hall"}') ->> 'requested', '0', 'once');
+select t.refuses('who is not in the room does not', 403, 'carol', 'request_keys', '{"room": "hall"}', 'alice/proj');
+select is((select array_agg(r ->> 'agent' || ' ' || (r ->> 'from') || ' ' || (r #>> '{envelope,box}')) from jsonb_array_elements(t.does('backend', 'list_key_requests')) r), '{"designer commander box of backend"}', 'who can read it sees the request');
+select is(t.does('alice', 'list_key_requests', '{}', 'proj') || t.does('designer', 'list_key_requests'), '[]', 'who cannot does not, nor who asks');
+select q.message_id as early from mesh_data.key_request q where q.agent_id = t.id_of('designer') \gset
+select is(t.does('alice', 'grant_key', jsonb_build_object('agent', 'designer', 'boxes', jsonb_build_object(:'early', repeat('A', 107) || '=')), 'proj') ->> 'granted', '0', 'who cannot read it grants nothing');
+select is(t.does('backend', 'grant_key', jsonb_build_object('agent', 'commander', 'boxes', jsonb_build_object(:'early', repeat('A', 107) || '='))) ->> 'granted', '0', 'nor to who did not ask');
+select t.refuses('boxes are boxes', 400, 'backend', 'grant_key', jsonb_build_object('agent', 'designer', 'boxes', jsonb_build_object(:'early', 'a text in the open')));
+select t.refuses('and some', 400, 'backend', 'grant_key', '{"agent": "designer", "boxes": {}}');
+select is(t.does('backend', 'grant_key', jsonb_build_object('agent', 'designer', 'boxes', jsonb_build_object(:'early', repeat('A', 107) || '='))), '{"agent": "designer", "granted": 1}', 'who can grants it');
+select is(t.does('designer', 'room_history', '{"room": "hall"}') #>> '{0,envelope,box}', repeat('A', 107) || '=', 'and now it has a box of it');
+select is(t.does('backend', 'grant_key', jsonb_build_object('agent', 'designer', 'boxes', jsonb_build_object(:'early', repeat('B', 107) || '='))) ->> 'granted', '0', 'a second grant changes nothing');
+
+-- Not opened
+select t.does('backend', 'check_messages') as taken \gset
+select is(t.does('backend', 'report_unopened', jsonb_build_object('message_ids', array[:'sent'::jsonb #>> '{answer,message_id}'], 'reason', 'the signature does not fit')), '{"reported": 1}', 'what cannot be opened is reported');
+select t.does('backend', 'check_messages', jsonb_build_object('seen', :'taken'::jsonb -> 'claim'));
+select is(t.does('commander', 'message_status', jsonb_build_object('message_id', :'sent'::jsonb #>> '{answer,message_id}')) #>> '{0,reason}', 'could not be opened: the signature does not fit', 'its sender learns why');
+select is((select d.state from mesh_data.delivery d where d.message_id = (:'sent'::jsonb #>> '{answer,message_id}')::uuid), 'queued', 'and it stays unacknowledged');
+select is((select count(*) from mesh_data.delivery d where d.agent_id = t.id_of('backend') and d.state = 'acknowledged'), (select count(*) - 1 from jsonb_array_elements(:'taken'::jsonb -> 'messages')), 'beside it all is settled');
+select t.pass('6 minutes');
+select ok(t.does('backend', 'check_messages', '{"peek": true}') -> 'messages' @> jsonb_build_array(jsonb_build_object('message_id', :'sent'::jsonb #>> '{answer,message_id}')), 'it comes again later');
+select t.pass('0');
+
+-- Later
+select t.refuses('what is for later is sealed for those who are there now', 409, 'commander', 'schedule_message', jsonb_build_object('to', '#hall', 'in', '1 hour', 'message', t.envelope('commander', '{backend}')));
+select t.does('commander', 'schedule_message', jsonb_build_object('to', '#hall', 'cron', '@hourly', 'message', t.envelope('commander', '{backend,designer}', 'later'))) as later \gset
+select is(t.does('commander', 'list_scheduled') #>> '{0,envelope,box}', 'box of commander', 'who scheduled it can read it');
+select t.does('commander', 'invite_to_room', '{"room": "hall", "agents": ["carol"]}');
+select t.pass('2 hours');
+select mesh_lib.tick();
+select m.message_id as came from mesh_data.message m where m.occurrence_at is not null \gset
+select is((select array_agg(a.name || ' ' || d.box order by a.name) from mesh_data.delivery d join mesh_data.agent a using (agent_id) where d.message_id = :'came'), '{backend box of backend,designer box of designer}', 'it comes to those for whom it was sealed, and not to who came since');
+select ok(t.does('backend', 'list_messages', '{"room": "hall"}') #>> '{-1,envelope,occurrence}' is not null, 'and says for which time it is');
+select isnt(:'came', (select (s.envelope ->> 'document')::jsonb ->> 'id' from mesh_data.schedule s), 'each time is a message of its own');
+select t.pass('4 hours'), mesh_lib.tick();
+select is((select count(*) from mesh_data.message m where m.occurrence_at is not null), 2::bigint, 'again and again');
+select t.pass('0');
+select is(t.does('commander', 'cancel_scheduled', jsonb_build_object('schedule_id', :'later'::jsonb ->> 'schedule_id')) #>> '{envelope,box}', 'box of commander', 'cancelled, it is shown to who scheduled it');
+
+-- Identities
+select is((select array_agg(i ->> 'agent' order by i ->> 'agent') from jsonb_array_elements(t.does('designer', 'list_identities')) i), '{alice,backend,carol,commander,designer}', 'everybody''s public key is to be had in the mesh');
+select is(t.does('visitor', 'list_identities', jsonb_build_object('agent_ids', array[t.id_of('backend')])), '[]', 'and nowhere else');
+select t.does('commander', 'remove_agent', '{"agent": "designer"}');
+select is(t.does('backend', 'list_identities', jsonb_build_object('agent_ids', (select array_agg(agent_id) from mesh_data.agent where name = 'designer' and mesh_id = :'proj'))) #>> '{0,removed}', 'true', 'also of who was removed, for what it wrote');
+select t.refuses('there is none of what is not kept', 404, 'alice', 'get_wrapped_identity', '{"agent": "backend"}', 'proj');
+select t.does('alice', 'create_agent_key', jsonb_build_object('agent', 'backend', 'identity_key', t.public_key('identity of backend'), 'secret', t.secret('backend 2'), 'certificate', t.signed('alice'), 'wrapped', 'c2VhbGVk'), 'proj');
+select is(t.does('alice', 'get_wrapped_identity', '{"agent": "backend"}', 'proj') - 'agent_id', jsonb_build_object('agent', 'backend', 'identity_key', t.public_key('identity of backend'), 'wrapped', 'c2VhbGVk'), 'an identity is kept for the account''s other machines');
+select t.refuses('not for the agent itself', 403, 'backend', 'get_wrapped_identity', '{"agent": "backend"}');
+select t.refuses('nor for a member', 403, 'carol', 'get_wrapped_identity', '{"agent": "backend"}', 'alice/proj');
+select t.refuses('it is a short text', 400, 'alice', 'create_agent_key', jsonb_build_object('agent', 'backend', 'identity_key', t.public_key('x'), 'secret', t.secret('backend 3'), 'certificate', t.signed('alice'), 'wrapped', repeat('x', 1001)), 'proj');
+select t.does('alice', 'create_agent_key', jsonb_build_object('agent', 'backend', 'identity_key', t.public_key('another'), 'secret', t.secret('backend 4'), 'certificate', t.signed('alice')), 'proj');
+select t.refuses('one that was replaced is no longer given out', 404, 'alice', 'get_wrapped_identity', '{"agent": "backend"}', 'proj');
+select is(t.seal('commander', 'backend', '{backend}', change => jsonb_build_object('recipients', t.hex('the key before'))) ->> 'status', '409', 'and nothing is sealed for a key that was');
+
+-- Open again
+select t.works('the owner makes it open again', 'alice', 'set_mode', jsonb_build_object('mode', 'open', 'certificate', t.signed('alice')), 'proj');
+select is((select count(*) from mesh_data.message where mesh_id = :'proj' and envelope is not null and body is not null), 0::bigint, 'what was sealed stays sealed');
+select t.works('and plain text is taken', 'commander', 'send_message', '{"to": "backend", "message": "in the open"}');
+select is(t.does('bob', 'create_mesh', '{"name": "hidden", "mode": "sealed"}') ->> 'mode', 'sealed', 'a mesh is made sealed');
+select t.refuses('or in no other mode', 400, 'bob', 'create_mesh', '{"name": "hidden2", "mode": "half"}');
+
+select finish();
+rollback;
