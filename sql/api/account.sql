@@ -91,6 +91,9 @@ begin
   values ('account', decode(redeem_ticket.secret ->> 'verifier', 'hex'), decode(redeem_ticket.secret ->> 'public_key', 'hex'), _me.account_id);
   update mesh_data.account a set identity_key = decode(redeem_ticket.secret ->> 'public_key', 'hex')
   where a.account_id = _me.account_id returning a.name into redeem_ticket.account;
+  -- In a mesh that was given to the account before.
+  update mesh_data.agent a set identity_key = decode(redeem_ticket.secret ->> 'public_key', 'hex')
+  from mesh_data.member b where b.account_id = _me.account_id and a.member_id = b.member_id and a.kind = 'person' and a.identity_key is null;
   redeem_ticket.next := 'mesh create proj';
 end
 $$;
