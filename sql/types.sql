@@ -42,5 +42,8 @@ comment on domain mesh.sealed_data is 'JSON beside a sealed text. In a sealed me
 create domain mesh.envelope as json;
 comment on domain mesh.envelope is 'What a sealed message holds, with the reader''s own box: {"v","document","signer","signature","attestation","sealed","box"}. The client opens it into the row it stands in.';
 
+create domain mesh.boxes as jsonb constraint boxes_are_an_object check (jsonb_typeof(value) = 'object');
+comment on domain mesh.boxes is 'Sealed boxes by message id, as the client makes them for one reader.';
+
 create domain mesh.frames as json;
 comment on domain mesh.frames is 'An array of messages, each as it is pushed; the client opens those that are sealed.';

@@ -80,13 +80,13 @@ alter function mesh.list_key_requests(text, integer) owner to mesh_definer;
 grant execute on function mesh.list_key_requests(text, integer) to mesh_agent;
 
 -- A definer: it writes what another may read.
-create function mesh.grant_key(inout agent text, boxes jsonb, out granted bigint)
+create function mesh.grant_key(inout agent text, boxes mesh.boxes, out granted bigint)
 language plpgsql volatile security definer set search_path = '' as $$
 declare
   _me constant mesh_lib.identity := mesh_lib.me();
   _agent constant mesh_data.agent := mesh_lib.agent_named(grant_key.agent);
 begin
-  if jsonb_typeof(grant_key.boxes) <> 'object' or (select count(*) from jsonb_object_keys(grant_key.boxes)) not between 1 and 1000
+  if (select count(*) from jsonb_object_keys(grant_key.boxes)) not between 1 and 1000
     or exists (select from jsonb_each(grant_key.boxes) b where jsonb_typeof(b.value) <> 'string' or b.value #>> '{}' !~ '^[A-Za-z0-9+/]{80,150}={0,2}$')
   then
     perform mesh_lib.fail(400, 'boxes are an object of message ids and sealed boxes, 1 to 1,000, that the client makes', 'mesh grant ' || _agent.name);
@@ -122,8 +122,8 @@ Let an agent read messages it asked for: the client boxes their keys for it.
 agent: the agent's name.
 boxes: a sealed box for it by message id, up to 1,000, as the client makes them.
 example: mesh grant designer$$;
-alter function mesh.grant_key(text, jsonb) owner to mesh_definer;
-grant execute on function mesh.grant_key(text, jsonb) to mesh_agent;
+alter function mesh.grant_key(text, mesh.boxes) owner to mesh_definer;
+grant execute on function mesh.grant_key(text, mesh.boxes) to mesh_agent;
 
 create function mesh.report_unopened(message_ids uuid[], reason text, out reported bigint)
 language plpgsql volatile set search_path = '' as $$

@@ -35,7 +35,7 @@ language sql stable set search_path = '' as $$
     when format_type(t.oid, null) = 'mesh.frames' then '{"type": "array", "items": {"type": "object"}}'
     when format_type(t.oid, null) = 'mesh.envelope' then '{"type": "object"}'
     when format_type(t.oid, null) = 'mesh.chain' then '{"type": "array", "items": {"type": "object"}}'
-    when format_type(t.oid, null) in ('mesh.new_secret', 'mesh.signed') then '{"type": "object"}'
+    when format_type(t.oid, null) in ('mesh.new_secret', 'mesh.signed', 'mesh.boxes') then '{"type": "object"}'
     when t.typtype = 'd' then mesh_lib.json_schema(t.typbasetype)
     when t.typname = 'uuid' then '{"type": "string", "format": "uuid"}'
     when t.typname = 'timestamptz' then '{"type": "string", "format": "date-time"}'
