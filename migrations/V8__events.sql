@@ -15,8 +15,8 @@ create index event_unsealed on mesh_data.event (mesh_id, event_id) where seal_nu
 create index delivery_delivered on mesh_data.delivery (agent_id, delivered_at) where delivered_at is not null;
 create index delivery_settled on mesh_data.delivery (agent_id, settled_at) where settled_at is not null;
 
--- The chain of a mesh: each seal has the digest of the one before. event_ids and digests (32 bytes for each event, in their
--- order) name an event that was changed; they go when all its events are dropped, and rows_digest stands for them.
+-- The chain of a mesh: each seal has the digest of the one before. event_ids and digests, one for each event in the
+-- order they were committed, name an event that was changed; they go when all its events are dropped, and rows_digest stands for them.
 create table mesh_data.seal (
   mesh_id uuid not null references mesh_data.mesh on delete cascade,
   number bigint not null constraint seal_number_begins_with_1 check (number >= 1),
@@ -24,7 +24,7 @@ create table mesh_data.seal (
   first_event_id uuid not null,
   last_event_id uuid not null,
   event_ids uuid[],
-  digests bytea,
+  digests bytea[],
   rows_digest bytea not null constraint seal_rows_digest_is_32_bytes check (octet_length(rows_digest) = 32),
   previous_digest bytea not null constraint seal_previous_digest_is_32_bytes check (octet_length(previous_digest) = 32),
   digest bytea not null constraint seal_digest_is_32_bytes check (octet_length(digest) = 32),

@@ -109,6 +109,9 @@ begin
   foreach _parent in array _parents loop
     perform mesh_lib.drop_partition(_parent, drop_month.month);
   end loop;
+  if 'event' = any (_parents) then
+    perform mesh_lib.unseal_dropped(mesh_lib.first_id(mesh_lib.month_of(drop_month.month + interval '40 days')));
+  end if;
 end
 $$;
 
@@ -160,6 +163,9 @@ begin
   _all := _all + _rows;
   delete from mesh_data.event e where e.event_id in (select o.event_id from mesh_data.event o where o.event_id < mesh_lib.first_id(forget.since) limit 10000);
   get diagnostics _rows = row_count;
+  if _rows > 0 then
+    perform mesh_lib.unseal_dropped(mesh_lib.first_id(forget.since));
+  end if;
   return _all + _rows;
 end
 $$;

@@ -77,6 +77,12 @@ begin
   end loop;
   delete from mesh_data.schedule s where s.next_at is null and s.last_at < mesh_lib.now() - interval '30 days';
   perform mesh_lib.expire();
+  begin
+    perform mesh_lib.seal_events();
+  exception when lock_not_available then
+    -- A partition comes or goes; the next tick seals.
+    null;
+  end;
   perform mesh_lib.look_after_tasks();
   if mesh_lib.due_since(mesh_lib.now() - interval '2 seconds') then
     perform mesh_lib.ping();
@@ -84,6 +90,6 @@ begin
   return (select greatest(extract(epoch from s.next_at - mesh_lib.now()), 0) from mesh_data.schedule s where s.next_at is not null order by s.next_at limit 1);
 end
 $$;
-comment on function mesh_lib.tick is 'Send what is due and expire what is over. Any relay, about once a second; returns in how many seconds something is due again.';
+comment on function mesh_lib.tick is 'Send what is due, expire what is over, seal the log. Any relay, about once a second; returns in how many seconds something is due again.';
 alter function mesh_lib.tick() owner to mesh_definer;
 grant execute on function mesh_lib.tick() to mesh_relay;

@@ -158,6 +158,7 @@ insert into t.definer values
   ('mesh.report_tool', 'mesh_definer', 'counts in the log, which nobody reads'),
   ('mesh.retry_message', 'mesh_definer', 'a sender has its recipients try again'),
   ('mesh.set_limits', 'mesh_definer', 'for the administrator'),
+  ('mesh.verify_events', 'mesh_definer', 'the log and its seals are no agent''s to read'),
   ('mesh.unblock_agent', 'mesh_definer', 'mesh_agent deletes nothing'),
   ('mesh_lib.attach_partition', 'mesh_owner', 'only a table''s owner makes it a partition; reads no row'),
   ('mesh_lib.create_partition', 'mesh_definer', 'moves rows of all meshes'),

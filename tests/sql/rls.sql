@@ -106,6 +106,7 @@ insert into t.change values
   ('invite', 'r.mesh_id = any (x.owned)'),
   ('memory', 'r.reader_id = any (x.meshes) or r.reader_id = x.agent'),
   ('delivery', 'r.agent_id = x.agent'),
+  ('event', 'r.agent_id = x.agent'),
   ('block', 'r.agent_id = x.agent'),
   ('state', 'r.mesh_id = any (x.meshes)'),
   ('claim', 'r.agent_id = x.agent or r.mesh_id = any (x.owned) or x.who in (''commander'', ''scout'') and r.mesh_id = any (x.meshes)'),
