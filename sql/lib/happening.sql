@@ -44,7 +44,7 @@ language sql immutable return coalesce(is_kind.kind = is_kind.asked or starts_wi
 create function mesh_lib.audience(kind text, detail jsonb) returns text
 language sql immutable return case
     when audience.kind ~ '^(invite|member|agent_key)_' then 'owner'
-    when audience.kind = 'tool_used' or audience.detail -> 'private' = 'true' then 'agent'
+    when audience.kind in ('tool_used', 'memory_edited') or audience.detail -> 'private' = 'true' then 'agent'
     else 'mesh'
   end;
 
