@@ -45,5 +45,8 @@ comment on domain mesh.envelope is 'What a sealed message holds, with the reader
 create domain mesh.boxes as jsonb constraint boxes_are_an_object check (jsonb_typeof(value) = 'object');
 comment on domain mesh.boxes is 'Sealed boxes by message id, as the client makes them for one reader.';
 
+create domain mesh.mode as text constraint mode_is_sealed_or_open check (value in ('sealed', 'open'));
+comment on domain mesh.mode is 'sealed or open: whether a mesh''s messages are sealed. Left out of a call, the client fills in what it knows of the mesh, so that what is signed says it.';
+
 create domain mesh.frames as json;
 comment on domain mesh.frames is 'An array of messages, each as it is pushed; the client opens those that are sealed.';

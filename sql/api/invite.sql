@@ -10,7 +10,7 @@ create policy invite_update on mesh_data.invite for update to mesh_agent
   using (mesh_id = any ((select mesh_lib.owned_meshes())::uuid[])) with check (mesh_id = any ((select mesh_lib.owned_meshes())::uuid[]));
 
 create function mesh.create_invite(inout agent text, invite mesh.new_secret, certificate mesh.signed, role text default null,
-  days integer default 7, inout uses integer default 1,
+  days integer default 7, inout uses integer default 1, mode mesh.mode default null,
   out mesh text, out join_url text, out expires_at timestamptz, out invite_id uuid, out next text)
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -39,6 +39,9 @@ begin
   end if;
   select m.name, o.identity_key into create_invite.mesh, _owner_key
   from mesh_data.mesh m cross join lateral mesh_lib.mesh_owner(m.mesh_id) o where m.mesh_id = (select mesh_lib.my_mesh());
+  if create_invite.mode <> (select m.mode from mesh_data.mesh m where m.mesh_id = (select mesh_lib.my_mesh())) then
+    perform mesh_lib.fail(409, format('this mesh is not %s', create_invite.mode), 'mesh board');
+  end if;
   perform mesh_lib.check_signer(create_invite.certificate, _owner_key, 'the account''s identity');
   insert into mesh_data.invite (mesh_id, agent_id, verifier, public_key, certificate, max_uses, expires_at)
   values (mesh_lib.my_mesh(), _agent.agent_id, decode(create_invite.invite ->> 'verifier', 'hex'), decode(create_invite.invite ->> 'public_key', 'hex'),
@@ -63,9 +66,10 @@ invite: the invite's verifier and public key; the client makes the invite.
 certificate: the account's signature over this call.
 role: what the agent is for, up to 200 characters; default none, or as it is.
 days: how long the invite is good, 1 to 365; default 7.
+mode: sealed or open, as the mesh is; who joins believes this and no server. The client fills it in.
 uses: how many may join with it, 1 to 1,000; default 1. Further ones become name-2, name-3 and so on.
 example: mesh invite proj designer --role "UI designer" --days 7$$;
-grant execute on function mesh.create_invite(text, mesh.new_secret, mesh.signed, text, integer, integer) to mesh_agent;
+grant execute on function mesh.create_invite(text, mesh.new_secret, mesh.signed, text, integer, integer, mesh.mode) to mesh_agent;
 
 create function mesh.list_invites() returns table (
   invite_id uuid, agent text, state text, used integer, uses integer, joined text[], created_at timestamptz, expires_at timestamptz

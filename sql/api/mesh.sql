@@ -8,7 +8,7 @@ create policy mesh_update on mesh_data.mesh for update to mesh_agent
   using (owner_account_id = (select mesh_lib.my_account())) with check (owner_account_id = (select mesh_lib.my_account()));
 
 -- A definer: the mesh, its owner's membership and the owner's own agent begin to exist together, before anybody is in it.
-create function mesh.create_mesh(name mesh.name, inout mode text default 'open', out mesh text, out mesh_id uuid, out agent text, out next text)
+create function mesh.create_mesh(name mesh.name, inout mode mesh.mode default 'open', out mesh text, out mesh_id uuid, out agent text, out next text)
 language plpgsql volatile security definer set search_path = '' as $$
 declare
   _me constant mesh_lib.identity := mesh_lib.me();
@@ -21,7 +21,7 @@ begin
   if (select count(*) from mesh_data.mesh m where m.owner_account_id = _me.account_id) >= 1000 then
     perform mesh_lib.fail(429, 'an account can own 1,000 meshes at most', 'mesh projects');
   end if;
-  insert into mesh_data.mesh (owner_account_id, name, mode) values (_me.account_id, create_mesh.mesh, mesh_lib.checked_mode(create_mesh.mode))
+  insert into mesh_data.mesh (owner_account_id, name, mode) values (_me.account_id, create_mesh.mesh, create_mesh.mode)
   on conflict do nothing returning mesh.mesh_id into create_mesh.mesh_id;
   if not found then
     perform mesh_lib.fail(409, format('you have a mesh %L already', create_mesh.mesh), 'mesh board ' || create_mesh.mesh);
@@ -46,8 +46,8 @@ Create a mesh. You are in it too, as an agent of kind person named like your acc
 name: the mesh's name, unique among yours.
 mode: sealed (what is written is read by those it is for, and by no server) or open (the server reads it, and can search it); default open.
 example: mesh create proj$$;
-alter function mesh.create_mesh(mesh.name, text) owner to mesh_definer;
-grant execute on function mesh.create_mesh(mesh.name, text) to mesh_agent;
+alter function mesh.create_mesh(mesh.name, mesh.mode) owner to mesh_definer;
+grant execute on function mesh.create_mesh(mesh.name, mesh.mode) to mesh_agent;
 
 create function mesh.list_meshes() returns table (mesh text, owner text, mode text, agents bigint, online bigint, unread bigint, created_at timestamptz, mesh_id uuid)
 language sql stable set search_path = '' as $$
@@ -119,7 +119,7 @@ name: the new name, unique among yours.
 example: mesh mesh rename proj website$$;
 grant execute on function mesh.rename_mesh(mesh.name) to mesh_agent;
 
-create function mesh.set_mode(inout mode text, certificate mesh.signed, out mesh text, out mesh_id uuid, out changed boolean, out next text)
+create function mesh.set_mode(inout mode mesh.mode, certificate mesh.signed, out mesh text, out mesh_id uuid, out changed boolean, out next text)
 language plpgsql volatile set search_path = '' as $$
 declare
   _before text;
@@ -127,7 +127,6 @@ begin
   perform mesh_lib.must_own();
   perform mesh_lib.check_signer(set_mode.certificate, (mesh_lib.mesh_owner(mesh_lib.my_mesh())).identity_key, 'the account''s identity');
   select m.mode, m.name, m.mesh_id into _before, set_mode.mesh, set_mode.mesh_id from mesh_data.mesh m where m.mesh_id = (select mesh_lib.my_mesh()) for update;
-  set_mode.mode := mesh_lib.checked_mode(set_mode.mode);
   set_mode.changed := set_mode.mode <> _before;
   if set_mode.changed then
     update mesh_data.mesh m set mode = set_mode.mode, mode_at = mesh_lib.now() where m.mesh_id = set_mode.mesh_id;
@@ -146,7 +145,7 @@ Make a mesh sealed or open from now on. What was sent before stays as it is: sea
 mode: sealed (what is written is read by those it is for, and by no server) or open (the server reads it, and can search it).
 certificate: the account's signature over this call.
 example: mesh mesh mode proj sealed$$;
-grant execute on function mesh.set_mode(text, mesh.signed) to mesh_agent;
+grant execute on function mesh.set_mode(mesh.mode, mesh.signed) to mesh_agent;
 
 -- A definer: it deletes rows of tables where mesh_agent may delete nothing.
 create function mesh.delete_mesh(confirm text, out deleted text)

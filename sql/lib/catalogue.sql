@@ -33,6 +33,7 @@ language sql stable set search_path = '' as $$
     when format_type(t.oid, null) = 'mesh.public_key' then '{"type": "string", "pattern": "^[0-9a-f]{64}$"}'
     when format_type(t.oid, null) in ('mesh.addresses', 'mesh.sealed') then '{"type": "string"}'
     when format_type(t.oid, null) = 'mesh.frames' then '{"type": "array", "items": {"type": "object"}}'
+    when format_type(t.oid, null) = 'mesh.mode' then '{"type": "string", "enum": ["sealed", "open"]}'
     when format_type(t.oid, null) = 'mesh.envelope' then '{"type": "object"}'
     when format_type(t.oid, null) = 'mesh.chain' then '{"type": "array", "items": {"type": "object"}}'
     when format_type(t.oid, null) in ('mesh.new_secret', 'mesh.signed', 'mesh.boxes') then '{"type": "object"}'

@@ -3,18 +3,6 @@
 -- Whether the caller owns the mesh it acts in. Persons have no key but the account's.
 create function mesh_lib.is_owner() returns boolean
 language sql stable set search_path = '' as $$ select coalesce(mesh_lib.my_mesh() = any (mesh_lib.owned_meshes()), false) $$;
--- sealed or open, or ME400.
-create function mesh_lib.checked_mode(mode text) returns text
-language plpgsql immutable set search_path = '' as $$
-begin
-  if lower(btrim(checked_mode.mode)) in ('sealed', 'open') then
-    return lower(btrim(checked_mode.mode));
-  end if;
-  perform mesh_lib.fail(400, format('there is no mode %L: use sealed or open', left(checked_mode.mode, 63)), 'mesh create --help');
-  return null;
-end
-$$;
-
 -- ME403 unless the caller owns the mesh it acts in.
 create function mesh_lib.must_own() returns void
 language plpgsql stable set search_path = '' as $$

@@ -36,7 +36,7 @@ select t.refuses('an open mesh takes no envelope', 409, 'commander', 'send_messa
 select t.refuses('a mode is sealed or open', 400, 'alice', 'set_mode', jsonb_build_object('mode', 'closed', 'certificate', t.signed('alice')), 'proj');
 select t.refuses('an agent does not change the mode', 403, 'commander', 'set_mode', jsonb_build_object('mode', 'sealed', 'certificate', t.signed('alice')));
 select t.refuses('nor does the owner without signing it', 403, 'alice', 'set_mode', jsonb_build_object('mode', 'sealed', 'certificate', t.signed('bob')), 'proj');
-select is(t.does('alice', 'set_mode', jsonb_build_object('mode', 'Sealed', 'certificate', t.signed('alice')), 'proj') - '{mesh_id}'::text[],
+select is(t.does('alice', 'set_mode', jsonb_build_object('mode', 'sealed', 'certificate', t.signed('alice')), 'proj') - '{mesh_id}'::text[],
   '{"mesh": "proj", "mode": "sealed", "changed": true, "next": null}', 'the owner makes it sealed');
 select is((select count(*) from mesh_data.event where kind = 'mode_changed' and detail ->> 'to' = 'sealed'), 1::bigint, 'which is logged');
 select is(t.does('commander', 'whoami') ->> 'mode', 'sealed', 'and everybody is told');
@@ -210,6 +210,10 @@ select t.refuses('it is a short text', 400, 'alice', 'create_agent_key', jsonb_b
 select t.does('alice', 'create_agent_key', jsonb_build_object('agent', 'backend', 'identity_key', t.public_key('another'), 'secret', t.secret('backend 4'), 'certificate', t.signed('alice')), 'proj');
 select t.refuses('one that was replaced is no longer given out', 404, 'alice', 'get_wrapped_identity', '{"agent": "backend"}', 'proj');
 select is(t.seal('commander', 'backend', '{backend}', change => jsonb_build_object('recipients', t.hex('the key before'))) ->> 'status', '409', 'and nothing is sealed for a key that was');
+
+-- Invited
+select t.works('an invite says the mode under the owner''s signature', 'alice', 'create_invite', jsonb_build_object('agent', 'friend', 'invite', t.secret('friendly'), 'certificate', t.signed('alice'), 'mode', 'sealed'), 'proj');
+select t.refuses('and no other than it is', 409, 'alice', 'create_invite', jsonb_build_object('agent', 'friend', 'invite', t.secret('friendlier'), 'certificate', t.signed('alice'), 'mode', 'open'), 'proj');
 
 -- Open again
 select t.works('the owner makes it open again', 'alice', 'set_mode', jsonb_build_object('mode', 'open', 'certificate', t.signed('alice')), 'proj');
