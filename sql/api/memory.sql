@@ -173,13 +173,13 @@ begin
         and (_tagged is null or m.words @@ _tagged) and (_terms is null or m.words @@ _score));
   elsif _terms is null then
     _hits := array(
-      select row(h.memory_id, 0, h.remembered_at)::mesh_lib.hit from unnest(_readers) r
-      cross join lateral mesh_lib.newest_hits(r, coalesce(_tagged, mesh_lib.reader_query(r)), recall."limit", coalesce(_after.remembered_at, 'infinity'),
+      select h from unnest(_readers) r
+      cross join lateral mesh_lib.newest_hits(r, coalesce(_tagged, mesh_lib.reader_query(r)), null, recall."limit", coalesce(_after.remembered_at, 'infinity'),
         coalesce(_after.memory_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff')) h);
   else
     for _step in 1..6 loop
       if _step = 3 then
-        _terms := mesh_lib.with_similar(_readers, _terms);
+        _terms := mesh_lib.with_similar(_me.mesh_id, _readers, _terms);
         _score := mesh_lib.recall_query(_terms);
       end if;
       _filter := mesh_lib.recall_filter(_terms, _step);
@@ -194,7 +194,7 @@ begin
     from (
       select h.* from unnest(_hits) h
       where _after.memory_id is null or (h.score, h.remembered_at, h.memory_id) <
-        (case when _score is not null then mesh_lib.recall_score(_after.words, _score, _after.remembered_at) else 0 end, _after.remembered_at, _after.memory_id)
+        (mesh_lib.recall_score(_after.words, _score, _after.remembered_at), _after.remembered_at, _after.memory_id)
       order by h.score desc, h.remembered_at desc, h.memory_id desc limit recall."limit"
     ) h
     join mesh_data.memory m on m.memory_id = h.memory_id
