@@ -156,10 +156,10 @@ declare
   _grams constant text[] := mesh_lib.grams(similar_words.word);
   _swapped constant text[] := array(select overlay(similar_words.word placing reverse(substr(similar_words.word, i, 2)) from i for 2) from generate_series(1, length(similar_words.word) - 1) i);
   _all constant integer := cardinality(_grams);
-  _any constant tsquery := (select string_agg(mesh_lib.quoted(g), ' | ') from unnest(_grams) g);
+  _any constant tsquery := (select string_agg(mesh_lib.quoted(g), ' | ') from unnest(_grams) g)::tsquery;
   _query constant tsquery := (select string_agg(mesh_lib.quoted(mesh_lib.reader_lexeme(r)), ' | ') from unnest(similar_words.readers) r)::tsquery
     && (select string_agg(mesh_lib.quoted(_grams[i]) || ' & ' || mesh_lib.quoted(_grams[i + 1]), ' | ') from generate_series(case when _all > 6 then 2 else 1 end, _all - 1) i)::tsquery;
-  _most constant real := ts_rank(array_to_tsvector(_grams), _any) / _all;
+  _most constant double precision := ts_rank(array_to_tsvector(_grams), _any) / _all;
 begin
   return array(
     select f.word
