@@ -15,7 +15,7 @@ language sql volatile set search_path = '' as $$ select pg_advisory_xact_lock(ha
 -- Settle what the caller's earlier answers returned. With `seen` only that answer counts as arrived, and what others of
 -- its claims hold is free again; without it every earlier answer of this caller did arrive.
 create function mesh_lib.settle(seen uuid) returns void
-language plpgsql volatile set search_path = '' as $$
+language plpgsql volatile set search_path = '' set enable_seqscan = off as $$
 begin
   perform mesh_lib.lock_inbox();
   -- Who works and looks after its mail is still at it.
@@ -71,7 +71,7 @@ $$;
 
 -- How many of the caller's messages are to be had and not in its hands.
 create function mesh_lib.unread() returns bigint
-language plpgsql stable set search_path = '' as $$
+language plpgsql stable set search_path = '' set enable_seqscan = off as $$
 begin
   return (select count(*) from mesh_data.delivery d
     where d.agent_id = (select mesh_lib.my_agent()) and d.state in ('queued', 'delivered') and d.claimant_id is distinct from (select mesh_lib.claimant())

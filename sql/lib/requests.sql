@@ -4,24 +4,39 @@
 -- A caller of a batch: who it is, or why it is nobody.
 create type mesh_lib.calling as (token text, mesh text, session text, me mesh_lib.identity, error json);
 
--- The callers of a batch, each identified once: by token, mesh and session.
+-- The callers of a batch, each identified once: by token, mesh and session. Most are agents with a good key, found by one
+-- join; who is not is asked who it is.
 create function mesh_lib.identify_all(tokens text[], meshes text[], sessions text[], who text, needs_mesh boolean) returns setof mesh_lib.calling
-language plpgsql stable security definer set search_path = '' as $$
+language plpgsql stable security definer set search_path = '' set enable_seqscan = off as $$
 declare
   _caller mesh_lib.calling;
   _sqlstate text; _message text; _hint text; _detail text;
 begin
   for _caller in
-    select d.token, d.mesh, d.session, null::mesh_lib.identity, null::json
+    select d.token, d.mesh, d.session,
+      case when k.key_id is not null and (d.session is null or s.session_id is not null) then
+        row(k.kind, k.key_id, null, k.mesh_id, k.agent_id, s.session_id, k.manage)::mesh_lib.identity end,
+      null::json
     from (select distinct u.* from unnest(identify_all.tokens, identify_all.meshes, identify_all.sessions) u (token, mesh, session)) d
+    left join lateral (
+      select k.* from mesh_data.key k
+      where k.verifier = sha256(convert_to(d.token, 'UTF8')) and d.mesh is null and identify_all.who = 'agent'
+        and k.kind = 'agent' and k.revoked_at is null and (k.expires_at is null or k.expires_at > mesh_lib.now()) offset 0
+    ) k on true
+    left join lateral (
+      select s.session_id from mesh_data.session s
+      where s.agent_id = k.agent_id and s.key_id = k.key_id and s.ended_at is null and s.session_id::text = d.session offset 0
+    ) s on true
   loop
-    begin
-      _caller.me := mesh_lib.identify(_caller.token, _caller.mesh, _caller.session);
-      perform mesh_lib.allow(_caller.me, identify_all.who, identify_all.needs_mesh);
-    exception when others then
-      get stacked diagnostics _sqlstate = returned_sqlstate, _message = message_text, _hint = pg_exception_hint, _detail = pg_exception_detail;
-      _caller.error := mesh_lib.error_object(_sqlstate, _message, _hint, _detail, '');
-    end;
+    if _caller.me is null then
+      begin
+        _caller.me := mesh_lib.identify(_caller.token, _caller.mesh, _caller.session);
+        perform mesh_lib.allow(_caller.me, identify_all.who, identify_all.needs_mesh);
+      exception when others then
+        get stacked diagnostics _sqlstate = returned_sqlstate, _message = message_text, _hint = pg_exception_hint, _detail = pg_exception_detail;
+        _caller.error := mesh_lib.error_object(_sqlstate, _message, _hint, _detail, '');
+      end;
+    end if;
     return next _caller;
   end loop;
 end
@@ -45,7 +60,8 @@ begin
         select from jsonb_each(a.a) e
         where case jsonb_typeof(e.value)
           when 'null' then e.key = any (_call.required) or not _call.types ? e.key
-          when 'array' then true
+          when 'array' then coalesce(_call.types ->> e.key <> 'any', true)
+            and (coalesce(_call.types ->> e.key <> 'array', true) or jsonb_path_exists(e.value, '$[*] ? (@.type() == "null" || @.type() == "array")'))
           else coalesce(_call.types ->> e.key not in ('any', jsonb_typeof(e.value)), true)
         end)
       else true end

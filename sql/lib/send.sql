@@ -270,10 +270,14 @@ begin
   cross join lateral jsonb_to_record(c.given)
     a ("to" mesh.addresses, message mesh.sealed, priority text, reply_to uuid, mentions text[], key text, expires_in double precision, data mesh.sealed_data)
   cross join lateral (select mesh_lib.addresses(a.to) as addresses offset 0) x
-  left join mesh_data.agent g on g.mesh_id = (c.me).mesh_id and g.removed_at is null and g.agent_id <> (c.me).agent_id
-    and g.name = case when cardinality(x.addresses) = 1 and jsonb_typeof(a.message) = 'string' and octet_length(a.message #>> '{}') between 1 and 65536
-      and num_nulls(a.priority, a.reply_to, a.mentions, a.expires_in, a.data) = 5 then x.addresses[1] end
-    and exists (select from mesh_data.mesh o where o.mesh_id = g.mesh_id and o.mode = 'open');
+  left join lateral (
+    select g.agent_id from mesh_data.agent g
+    where g.mesh_id = (c.me).mesh_id and g.removed_at is null and g.agent_id <> (c.me).agent_id
+      and g.name = case when cardinality(x.addresses) = 1 and jsonb_typeof(a.message) = 'string' and octet_length(a.message #>> '{}') between 1 and 65536
+        and num_nulls(a.priority, a.reply_to, a.mentions, a.expires_in, a.data) = 5 then x.addresses[1] end
+      and (select o.mode from mesh_data.mesh o where o.mesh_id = g.mesh_id) = 'open'
+    offset 0
+  ) g on true;
   return query select * from mesh_lib.post(_letters, send_messages.relay_id);
 end
 $$;
@@ -365,8 +369,8 @@ begin
       case
         when l.error is not null then l.error
         when o.counts is not null then
-          json_build_object('message_id', l.message_id, 'duplicate', l.duplicate, 'recipients', mesh_lib.with_skipped(o.recipients, l.skipped), 'counts', o.counts)
-        else json_build_object('message_id', l.message_id, 'duplicate', l.duplicate, 'recipients', mesh_lib.with_skipped(o.recipients, l.skipped))
+          json_build_object('message_id', l.message_id, 'duplicate', l.duplicate, 'recipients', r.listed, 'counts', o.counts)
+        else json_build_object('message_id', l.message_id, 'duplicate', l.duplicate, 'recipients', r.listed)
       end,
       mesh_lib.caller(l.me),
       case when o.sessions is not null then jsonb_build_object('push', jsonb_build_object('sessions', o.sessions, 'after', o.after, 'boxes', o.boxes,
@@ -374,6 +378,9 @@ begin
       coalesce(o.elsewhere, false)
     from unnest(answers.letters) l
     left join outcome o on o.message_id = l.message_id
-    left join unnest(answers.messages) m on m.message_id = o.message_id;
+    left join unnest(answers.messages) m on m.message_id = o.message_id
+    cross join lateral (
+      select case when l.skipped is null then coalesce(o.recipients, '[]') else mesh_lib.with_skipped(o.recipients, l.skipped) end as listed
+    ) r;
 end
 $$;
