@@ -75,6 +75,7 @@ declare
     select mesh_lib.checked_text(p.pattern, 'a pattern', 300) from unnest(mesh_lib.rejoined(claim_paths.patterns)) with ordinality p (pattern, n) order by p.n);
   _globs text[];
   _claim mesh_data.claim;
+  _renewed boolean;
   _against uuid[];
 begin
   perform mesh_lib.check_ttl(claim_paths.ttl);
@@ -89,14 +90,14 @@ begin
   perform mesh_lib.lock_claims();
   select c.* into _claim from mesh_lib.claims_in_force(_me.mesh_id) c
   where c.agent_id = _me.agent_id and c.globs = _globs and c.exclusive = coalesce(claim_paths.exclusive, true) order by c.token desc limit 1;
-  if found then
+  _renewed := found;
+  _against := array(select c.claim_id from mesh_lib.claims_against(_globs, coalesce(claim_paths.exclusive, true)) c order by c.token limit 100);
+  if cardinality(_against) > 0 then
+    perform mesh_lib.fail_claimed(_against);
+  elsif _renewed then
     update mesh_data.claim c set reason = _reason, expires_at = mesh_lib.now() + make_interval(secs => claim_paths.ttl)
     where c.claim_id = _claim.claim_id returning c.* into _claim;
   else
-    _against := array(select c.claim_id from mesh_lib.claims_against(_globs, coalesce(claim_paths.exclusive, true)) c order by c.token limit 100);
-    if cardinality(_against) > 0 then
-      perform mesh_lib.fail_claimed(_against);
-    end if;
     perform mesh_lib.check_claim_count(cardinality(_globs));
     insert into mesh_data.claim as c (claim_id, mesh_id, agent_id, patterns, globs, exclusive, reason, token, claimed_at, expires_at)
     values (mesh_lib.new_id(), _me.mesh_id, _me.agent_id, _patterns, _globs, coalesce(claim_paths.exclusive, true), _reason, nextval('mesh_data.claim_token'),
@@ -151,7 +152,9 @@ begin
   _claim := mesh_lib.claim_to_end(renew_claim.claim_id);
   if _claim.agent_id <> mesh_lib.my_agent() then
     perform mesh_lib.fail(403, 'only who made a claim renews it', 'mesh claim list');
-  elsif _claim.released_at is not null or _claim.expires_at <= mesh_lib.now() then
+  elsif _claim.released_at is not null or _claim.expires_at <= mesh_lib.now()
+    -- It ended while this call waited, and another was sooner.
+    or exists (select from mesh_lib.claims_against(_claim.globs, _claim.exclusive)) then
     perform mesh_lib.fail(410, 'this claim is over: claim the paths again', 'mesh claim --help');
   end if;
   update mesh_data.claim c set expires_at = mesh_lib.now() + make_interval(secs => renew_claim.ttl)

@@ -192,8 +192,7 @@ begin
   end if;
   perform mesh_lib.lock_tasks();
   _task := mesh_lib.task_to_change(complete_task.task);
-  -- Said again, it is answered again.
-  if _task.status <> 'completed' or _task.result <> _result or _task.claimant_agent_id is distinct from mesh_lib.my_agent() then
+  if not mesh_lib.is_finished(_task, 'completed', _result) then
     perform mesh_lib.must_have(_task);
     if mesh_lib.task_status(_task) = 'blocked' then
       perform mesh_lib.fail(409, format('task %s is blocked: %s', _task.number, mesh_lib.waits_for(_task.task_id)), 'mesh task show ' || _task.number);
@@ -231,7 +230,7 @@ begin
   end if;
   perform mesh_lib.lock_tasks();
   _task := mesh_lib.task_to_change(fail_task.task);
-  if _task.status <> 'failed' or _task.result <> _reason or _task.claimant_agent_id is distinct from mesh_lib.my_agent() then
+  if not mesh_lib.is_finished(_task, 'failed', _reason) then
     perform mesh_lib.must_have(_task);
     fail_task.notices := (mesh_lib.finish_task(_task, 'failed', _reason)).notices;
   end if;

@@ -213,6 +213,6 @@ create function mesh_lib.in_brackets(brackets text, "character" text) returns bo
 language sql immutable set search_path = '' as $$
   select exists (
       select from regexp_matches(substring(in_brackets.brackets from '^\[[!^]?(.+)\]$'), '(.)-(.)|(.)', 'g') m
-      where in_brackets."character" collate "C" between coalesce(m[1], m[3]) collate "C" and coalesce(m[2], m[3]) collate "C")
+      where (in_brackets."character" collate "C") between coalesce(m[1], m[3]) and coalesce(m[2], m[3]))
     <> (in_brackets.brackets ~ '^\[[!^]')
 $$;

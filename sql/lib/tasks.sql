@@ -157,18 +157,24 @@ $$;
 create function mesh_lib.next_task() returns mesh_data.task
 language plpgsql volatile set search_path = '' as $$
 declare
+  _me constant mesh_lib.identity := mesh_lib.me();
   _task mesh_data.task;
+  _given boolean;
 begin
-  select t.* into _task from mesh_data.task t
-  where t.mesh_id = (select mesh_lib.my_mesh()) and t.status in ('open', 'claimed')
-    and (t.assignee_agent_id is null or t.assignee_agent_id = (select mesh_lib.my_agent())
-      or exists (select from mesh_data.agent a where a.agent_id = t.assignee_agent_id and a.removed_at is not null))
-    and not mesh_lib.is_blocked(t.task_id) and not mesh_lib.is_held(t)
-  order by coalesce(t.assignee_agent_id = (select mesh_lib.my_agent()), false) desc, t.priority, t.number limit 1 for update skip locked;
-  if not found then
-    perform mesh_lib.fail(404, 'there is no task now that you could claim', 'mesh task list');
-  end if;
-  return case _task.status when 'open' then _task else mesh_lib.lapse(_task) end;
+  foreach _given in array array[true, false] loop
+    select t.* into _task from mesh_data.task t
+    where t.mesh_id = _me.mesh_id and t.status in ('open', 'claimed')
+      and case when _given then t.assignee_agent_id = _me.agent_id else t.assignee_agent_id is null
+        or exists (select from mesh_data.agent a where a.agent_id = t.assignee_agent_id and a.removed_at is not null) end
+      and not exists (select from mesh_data.task_dependency d join mesh_data.task o on o.task_id = d.depends_on_task_id
+        where d.task_id = t.task_id and o.status <> 'completed')
+      and (t.status = 'open' or not mesh_lib.is_held(t))
+    order by t.priority, t.number limit 1 for update of t skip locked;
+    if found then
+      return case _task.status when 'open' then _task else mesh_lib.lapse(_task) end;
+    end if;
+  end loop;
+  perform mesh_lib.fail(404, 'there is no task now that you could claim', 'mesh task list');
 end
 $$;
 
@@ -219,23 +225,23 @@ $$;
 create function mesh_lib.set_dependencies(task mesh_data.task, others uuid[]) returns void
 language plpgsql volatile set search_path = '' as $$
 declare
-  _circle text;
+  _task constant mesh_data.task := set_dependencies.task;
+  _waiting integer;
 begin
-  with recursive way (task_id, numbers) as (
-    select t.task_id, array[t.number] from mesh_data.task t where t.task_id = any (set_dependencies.others)
-    union all
-    select o.task_id, w.numbers || o.number
-    from way w join mesh_data.task_dependency d on d.task_id = w.task_id join mesh_data.task o on o.task_id = d.depends_on_task_id
-    where w.task_id <> (set_dependencies.task).task_id
-  ) cycle task_id set met using path
-  select array_to_string((set_dependencies.task).number || w.numbers, ' → ') into _circle
-  from way w where w.task_id = (set_dependencies.task).task_id order by cardinality(w.numbers) limit 1;
+  with recursive way (other_id, task_id) as (
+    select o, o from unnest(set_dependencies.others) o
+    union
+    select w.other_id, d.depends_on_task_id from way w join mesh_data.task_dependency d on d.task_id = w.task_id
+  )
+  select t.number into _waiting from way w join mesh_data.task t on t.task_id = w.other_id where w.task_id = _task.task_id order by t.number limit 1;
   if found then
-    perform mesh_lib.fail(409, format('a task cannot wait for itself: %s', _circle), 'mesh task show ' || (set_dependencies.task).number);
+    perform mesh_lib.fail(409, case when _waiting = _task.number then format('task %s cannot wait for itself', _task.number)
+      else format('task %s waits for task %s already, or for one that does: they would wait for each other', _waiting, _task.number) end,
+      'mesh task show ' || _waiting);
   end if;
-  delete from mesh_data.task_dependency d where d.task_id = (set_dependencies.task).task_id and d.depends_on_task_id <> all (set_dependencies.others);
+  delete from mesh_data.task_dependency d where d.task_id = _task.task_id and d.depends_on_task_id <> all (set_dependencies.others);
   insert into mesh_data.task_dependency (task_id, depends_on_task_id, mesh_id)
-  select (set_dependencies.task).task_id, o, (set_dependencies.task).mesh_id from unnest(set_dependencies.others) o on conflict do nothing;
+  select _task.task_id, o, _task.mesh_id from unnest(set_dependencies.others) o on conflict do nothing;
 end
 $$;
 
@@ -343,40 +349,47 @@ language sql stable set search_path = '' as $$
   from mesh_data.task_step s left join mesh_data.agent a on a.agent_id = s.agent_id where s.task_id = task_history.task_id
 $$;
 
+-- Whether the caller has finished the task so: what is said again is answered again.
+create function mesh_lib.is_finished(task mesh_data.task, status text, result text) returns boolean
+language sql stable set search_path = '' as $$
+  select (is_finished.task).status = is_finished.status and (is_finished.task).result = is_finished.result and exists (
+    select from mesh_data.task_step s
+    where s.task_id = (is_finished.task).task_id and s.step = is_finished.status and s.agent_id = (select mesh_lib.my_agent()))
+$$;
+
 -- Called by definers, for a locked task that is the caller's: it ends as completed or failed. Tells who made it and who had it,
--- and who has to do with what waited for it.
+-- and whoever has to do with what waited for it: each agent once.
 create function mesh_lib.finish_task(task mesh_data.task, status text, result text, out free integer[], out notices json)
 language plpgsql volatile set search_path = '' as $$
 declare
   _me constant uuid := mesh_lib.my_agent();
-  _finished mesh_data.task;
-  _next mesh_data.task;
-  _of_next json;
+  _task mesh_data.task;
+  _next record;
 begin
   update mesh_data.task t
   set status = finish_task.status, result = finish_task.result, finished_at = mesh_lib.now(), changed_at = mesh_lib.now(), lease_ends_at = null,
     progress = case finish_task.status when 'completed' then 100 else t.progress end
-  where t.task_id = (finish_task.task).task_id returning t.* into _finished;
-  perform mesh_lib.add_step(_finished, _me, finish_task.status, finish_task.result);
-  notices := mesh_lib.notify_agents(array[_finished.created_by_agent_id, _finished.claimant_agent_id], _finished.room_id,
-    format('task %s %s: %s (%s: %s)', _finished.number, _finished.status, _finished.title, mesh_lib.name_of(_me), mesh_lib.shortened(_finished.result)),
-    jsonb_build_object('task', _finished.number, 'step', _finished.status));
-  free := '{}'::integer[];
+  where t.task_id = (finish_task.task).task_id returning t.* into _task;
+  perform mesh_lib.add_step(_task, _me, finish_task.status, finish_task.result);
+  notices := mesh_lib.notify_agents(array[_task.created_by_agent_id, _task.claimant_agent_id], _task.room_id,
+    format('task %s %s: %s (%s: %s)', _task.number, _task.status, _task.title, mesh_lib.name_of(_me), mesh_lib.shortened(_task.result)),
+    jsonb_build_object('task', _task.number, 'step', _task.status));
+  free := case _task.status when 'completed' then array(
+    select t.number from mesh_data.task t
+    where t.task_id = any (mesh_lib.needed_by(_task.task_id)) and t.status = 'open' and not mesh_lib.is_blocked(t.task_id) order by t.number) end;
   for _next in
-    select t.* from mesh_data.task t where t.task_id = any (mesh_lib.needed_by(_finished.task_id)) and t.status = 'open' order by t.number
+    select u.agent_id, array_agg(distinct t.number order by t.number) as numbers, min(t.title) as title
+    from mesh_data.task t
+    cross join lateral unnest(case _task.status when 'completed' then array[t.assignee_agent_id] else array[t.assignee_agent_id, t.created_by_agent_id] end) u (agent_id)
+    where t.task_id = any (mesh_lib.needed_by(_task.task_id)) and t.status = 'open' and (_task.status = 'failed' or t.number = any (free)) and u.agent_id is not null
+    group by u.agent_id order by u.agent_id
   loop
-    if finish_task.status = 'failed' then
-      _of_next := mesh_lib.notify_agents(array[_next.created_by_agent_id, _next.assignee_agent_id], null,
-        format('task %s stays blocked: %s (task %s failed)', _next.number, _next.title, _finished.number),
-        jsonb_build_object('task', _next.number, 'step', 'blocked'));
-    elsif not mesh_lib.is_blocked(_next.task_id) then
-      free := free || _next.number;
-      _of_next := mesh_lib.notify_agents(array[_next.assignee_agent_id], null, format('task %s can begin: %s', _next.number, _next.title),
-        jsonb_build_object('task', _next.number, 'step', 'free'));
-    else
-      continue;
-    end if;
-    notices := (notices::jsonb || _of_next::jsonb)::json;
+    notices := (notices::jsonb || mesh_lib.notify_agents(array[_next.agent_id], null,
+      case cardinality(_next.numbers)
+        when 1 then format('task %s %s: %s', _next.numbers[1], case _task.status when 'completed' then 'can begin' else format('stays blocked by task %s', _task.number) end, _next.title)
+        else format('tasks %s%s %s', array_to_string(_next.numbers[:20], ', '), case when cardinality(_next.numbers) > 20 then ' and more' else '' end,
+          case _task.status when 'completed' then 'can begin' else format('stay blocked by task %s', _task.number) end) end,
+      jsonb_build_object('tasks', to_jsonb(_next.numbers[:20]), 'step', case _task.status when 'completed' then 'free' else 'blocked' end))::jsonb)::json;
   end loop;
 end
 $$;
