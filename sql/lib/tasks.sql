@@ -175,6 +175,7 @@ begin
     end if;
   end loop;
   perform mesh_lib.fail(404, 'there is no task now that you could claim', 'mesh task list');
+  return null;
 end
 $$;
 
