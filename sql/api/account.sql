@@ -8,12 +8,12 @@ create policy account_select on mesh_data.account for select to mesh_agent
 create function mesh.whoami(
   out kind text, out account text, out mesh text, out mesh_id uuid, out owner text, out agent text, out manage boolean,
   out role text, out launch_prompt text, out display_name text, out key_id uuid, out expires_at timestamptz,
-  out agent_id uuid, out mode text, out owner_key text
+  out agent_id uuid, out mode text, out mode_at timestamptz, out owner_key text
 )
 language sql stable security definer set search_path = '' as $$
   select me.kind, c.name, m.name, m.mesh_id, o.name, a.name, me.manage, a.role, a.launch_prompt,
     case when me.kind <> 'invite' then coalesce(b.display_name, c.display_name) end, me.key_id, coalesce(k.expires_at, i.expires_at),
-    me.agent_id, m.mode, encode(o.identity_key, 'hex')
+    me.agent_id, m.mode, m.mode_at, encode(o.identity_key, 'hex')
   from (select (mesh_lib.me()).*) me
   left join mesh_data.account c on c.account_id = me.account_id
   left join mesh_data.mesh m on m.mesh_id = me.mesh_id

@@ -82,7 +82,7 @@ select is(t.agent_of('x'), null, 'an invite that failed leaves no agent behind')
 select is((select i ->> 'state' from jsonb_array_elements(t.does('alice', 'list_invites', '{}', 'proj')) i where i ->> 'agent' = 'ux'), 'outstanding', 'an invite is outstanding');
 select t.refuses('joining must be signed by the invite: ' || w, 403, 'ux', 'redeem_invite', t.redeeming('ux1', 'ux') || jsonb_build_object('certificate', t.signed(w))) from unnest(array['alice', 'ux1', 'the open invite']) w;
 select ok(t.does('ux', 'redeem_invite', t.redeeming('ux1', 'ux')) @> '{"agent": "ux", "mesh": "proj", "owner": "alice", "role": "looks", "next": "mesh run ux"}', 'it is redeemed for a key of that agent');
-select is(t.does('ux1', 'whoami') - '{key_id,mesh_id,agent_id,owner_key}'::text[], '{"kind": "agent", "mode": "open", "account": null, "mesh": "proj", "owner": "alice", "agent": "ux", "manage": false, "role": "looks", "launch_prompt": null, "display_name": "Ux1", "expires_at": null}', 'which manages nothing');
+select is(t.does('ux1', 'whoami') - '{key_id,mesh_id,agent_id,mode_at,owner_key}'::text[], '{"kind": "agent", "mode": "open", "account": null, "mesh": "proj", "owner": "alice", "agent": "ux", "manage": false, "role": "looks", "launch_prompt": null, "display_name": "Ux1", "expires_at": null}', 'which manages nothing');
 select is(t.does('ux', 'redeem_invite', t.redeeming('ux2', 'ux')) ->> 'agent', 'ux-2', 'a second use makes a second agent');
 select t.refuses('a third is one too many', 410, 'ux', 'redeem_invite', t.redeeming('ux3', 'ux'));
 select t.refuses('whose key does not exist', 401, 'ux3', 'whoami');

@@ -41,9 +41,9 @@ select t.refuses('not where the name is used', 409, 'alice', 'transfer_mesh', '{
 select t.does('carol', 'delete_mesh', '{"confirm": "proj"}', 'carol/proj');
 select t.open('commander') as window \gset
 select is(t.does('alice', 'transfer_mesh', '{"to_account": "bob"}', 'proj'), '{"mesh": "proj", "owner": "bob"}', 'a mesh is given away');
-select is(t.does('bob', 'whoami', '{}', 'proj') - '{key_id,mesh_id,agent_id,mode,owner_key,expires_at,display_name,launch_prompt}'::text[],
+select is(t.does('bob', 'whoami', '{}', 'proj') - '{key_id,mesh_id,agent_id,mode,mode_at,owner_key,expires_at,display_name,launch_prompt}'::text[],
   '{"kind": "account", "account": "bob", "mesh": "proj", "owner": "bob", "agent": "bob", "manage": true, "role": "owner"}', 'the new owner owns it and is in it');
-select is(t.does('alice', 'whoami', '{}', 'bob/proj') - '{key_id,mesh_id,agent_id,mode,owner_key,expires_at,display_name,launch_prompt}'::text[],
+select is(t.does('alice', 'whoami', '{}', 'bob/proj') - '{key_id,mesh_id,agent_id,mode,mode_at,owner_key,expires_at,display_name,launch_prompt}'::text[],
   '{"kind": "account", "account": "alice", "mesh": "proj", "owner": "bob", "agent": "alice", "manage": false, "role": null}', 'the old one stays as a member, and is not called owner');
 select t.refuses('who may no longer rename it', 403, 'alice', 'rename_mesh', '{"name": "mine"}', 'bob/proj');
 select t.refuses('nor give it to somebody', 403, 'alice', 'transfer_mesh', '{"to_account": "carol"}', 'bob/proj');
@@ -56,7 +56,7 @@ select t.works('guests stay', 'designer', 'whoami');
 select t.works('the new owner may revoke them', 'bob', 'revoke_member', '{"member": "designer"}', 'proj');
 select t.refuses('which works', 401, 'designer', 'whoami');
 select is(t.does('bob', 'transfer_mesh', '{"to_account": "alice"}', 'proj') ->> 'owner', 'alice', 'and given back');
-select is(t.does('alice', 'whoami', '{}', 'alice/proj') - '{key_id,mesh_id,agent_id,mode,owner_key,expires_at,display_name,launch_prompt}'::text[],
+select is(t.does('alice', 'whoami', '{}', 'alice/proj') - '{key_id,mesh_id,agent_id,mode,mode_at,owner_key,expires_at,display_name,launch_prompt}'::text[],
   '{"kind": "account", "account": "alice", "mesh": "proj", "owner": "alice", "agent": "alice", "manage": true, "role": "owner"}', 'its owner is again who it was');
 select is((select count(*) from mesh_data.member where mesh_id = :'proj' and account_id = (select account_id from mesh_data.account where name = 'alice') and revoked_at is null), 1::bigint, 'and a member once');
 select is((select string_agg(name, ' ') from mesh_data.agent where mesh_id = :'proj' and name like 'alice%' and removed_at is null), 'alice', 'as one person');
