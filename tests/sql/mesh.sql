@@ -96,6 +96,7 @@ insert into mesh_data.room_member (room_id, mesh_id, agent_id) select r.room_id,
 insert into mesh_data.block (mesh_id, agent_id, blocked_agent_id) select a.mesh_id, a.agent_id, b.agent_id from mesh_data.agent a, mesh_data.agent b where a.name = 'backend' and b.name = 'designer';
 insert into mesh_data.schedule (mesh_id, agent_id, key_id, addresses, body) select k.mesh_id, k.agent_id, k.key_id, '{backend}', 'x' from mesh_data.key k where k.mesh_id = :'proj' limit 1;
 select t.does('backend', 'set_state', '{"key": "target", "value": 1}');
+select t.does('backend', 'create_task', '{"title": "x"}'), t.does('backend', 'create_task', '{"title": "y", "depends_on": [1]}'), t.does('backend', 'claim_paths', '{"patterns": ["x"], "reason": "x"}');
 -- Every row of every table that tells of the mesh, by its id or that of something in it.
 create function t.traces() returns table (name text, n bigint) language plpgsql as $$
 declare
@@ -112,7 +113,7 @@ create table t.doomed as
 select mesh_id as id from mesh_data.mesh where mesh_id = :'proj' union select agent_id from mesh_data.agent where mesh_id = :'proj'
 union select message_id from mesh_data.message where mesh_id = :'proj' union select session_id from mesh_data.session where mesh_id = :'proj' union select key_id from mesh_data.key where mesh_id = :'proj';
 select set_eq('select name from t.traces() where n > 0', $$select c.relname::text from pg_class c where c.relnamespace = 'mesh_data'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition
-  and c.relname not in ('setting', 'code', 'account', 'wake')$$, 'the mesh has rows in every table there is');
+  and c.relname not in ('setting', 'code', 'account', 'wake', 'watch')$$, 'the mesh has rows in every table there is');
 select is(t.does('alice', 'delete_mesh', '{"confirm": "proj"}', 'proj'), '{"deleted": "proj"}', 'a mesh is deleted');
 select is((select string_agg(name || ' ' || n, ', ') from t.traces() where n > 0), null, 'and left no row in any table');
 select t.refuses('keys are unknown: ' || w, 401, w, 'whoami') from unnest(array['commander', 'backend', 'designer']) w;
