@@ -87,7 +87,7 @@ declare
   _agent constant mesh_data.agent := mesh_lib.agent_named(grant_key.agent);
 begin
   if (select count(*) from jsonb_object_keys(grant_key.boxes)) not between 1 and 1000
-    or exists (select from jsonb_each(grant_key.boxes) b where jsonb_typeof(b.value) <> 'string' or b.value #>> '{}' !~ '^[A-Za-z0-9+/]{80,150}={0,2}$')
+    or exists (select from jsonb_each_text(grant_key.boxes) b where not mesh_lib.is_box(b.value))
   then
     perform mesh_lib.fail(400, 'boxes are an object of message ids and sealed boxes, 1 to 1,000, that the client makes', 'mesh grant ' || _agent.name);
   end if;

@@ -15,7 +15,7 @@ create function mesh_lib.status_of(sqlstate text) returns integer
 language sql immutable set search_path = '' as $$
   select case
     when sqlstate ~ '^ME[45]\d\d$' then substr(sqlstate, 3)::integer
-    when sqlstate like '22%' or sqlstate in ('23502', '23514') then 400
+    when sqlstate like '22%' or sqlstate in ('23502', '23514', '54001') then 400
     when sqlstate = '23505' then 409
     when sqlstate = '42501' then 403
     when sqlstate like '08%' or sqlstate like '40%' or sqlstate like '53%' or sqlstate like '57%' or sqlstate = '55P03' then 503
@@ -50,6 +50,8 @@ begin
   elsif error_object.sqlstate = '22P02' and error_object.message like '% uuid: %' then
     return json_build_object('code', 'ME400', 'hint', '',
       'message', format('%s is no id: it is 36 characters, as the call that made the thing gave it', left(substring(error_object.message from ': (.*)'), 63)));
+  elsif error_object.sqlstate = '54001' then
+    return json_build_object('code', 'ME400', 'message', 'this JSON is nested too deeply', 'hint', '');
   elsif error_object.sqlstate = '22P02' and error_object.message like '% integer: %' then
     return json_build_object('code', 'ME400', 'message', left(substring(error_object.message from ': (.*)'), 63) || ' is no whole number', 'hint', '');
   end if;

@@ -74,6 +74,8 @@ begin
     perform mesh_lib.fail(400, 'this mesh is sealed, and this came as plain text: a client with a key of its own seals what it sends', 'mesh send --help');
   elsif not check_sealing.sealed then
     perform mesh_lib.fail(409, 'this mesh is open: its messages are not sealed', 'mesh board');
+  elsif letter.data is not null then
+    perform mesh_lib.fail(400, 'what is sealed takes its data with it: beside it, the server would read them', '');
   end if;
   if letter.occurrence_at is null then
     perform mesh_lib.check_envelope(letter.me, letter.envelope);
@@ -98,47 +100,65 @@ begin
   end if;
 
   select array_agg(r.agent_id) as ids, array_agg(r.identity_key) as keys into _reader from mesh_lib.readers(letter) r;
-  if array(select k::text from jsonb_object_keys(letter.boxes) k order by 1) <> _reader.ids::text[]
+  if not letter.boxes ?& _reader.ids::text[] or (select count(*) from jsonb_object_keys(letter.boxes)) <> cardinality(_reader.ids)
     or mesh_lib.signed_document(letter.envelope) ->> 'recipients' is distinct from mesh_lib.recipients_hash(_reader.ids, _reader.keys)
   then
     perform mesh_lib.fail(409, 'this is not sealed for those who are to read it now', '', jsonb_build_object('recipients', (
       select jsonb_agg(jsonb_build_object('agent_id', r.agent_id, 'agent', r.agent, 'identity_key', encode(r.identity_key, 'hex'), 'chain', r.chain))
       from mesh_lib.readers(letter) r)));
+  elsif exists (select from jsonb_each_text(letter.boxes) b where not mesh_lib.is_box(b.value)) then
+    perform mesh_lib.fail(400, 'a box is the content key sealed for one reader: 80 bytes in base64', '');
   end if;
 end
 $$;
+
+-- Whether this is a box: a content key sealed for one reader, 80 bytes.
+create function mesh_lib.is_box(box text) returns boolean
+language sql immutable return coalesce(is_box.box ~ '^[A-Za-z0-9+/]{107}=$', false);
+
+-- Whether a document, its signer and the signature are there, and are no more than that.
+create function mesh_lib.is_signed(signed jsonb, longest integer) returns boolean
+language sql immutable return coalesce(jsonb_typeof(is_signed.signed -> 'document') = 'string' and octet_length(is_signed.signed ->> 'document') <= is_signed.longest
+  and is_signed.signed ->> 'signer' ~ '^[0-9a-f]{64}$' and is_signed.signed ->> 'signature' ~ '^[0-9a-f]{128}$', false);
 
 -- ME400, ME409 or ME413 unless an envelope is whole, this sender's, for this mesh, and made now.
 create function mesh_lib.check_envelope(me mesh_lib.identity, envelope jsonb) returns void
 language plpgsql stable set search_path = '' as $$
 declare
+  _attestation constant jsonb := nullif(check_envelope.envelope -> 'attestation', 'null');
   _document jsonb;
+  _sealed bytea;
+  _padded integer;
   _off double precision;
 begin
   if octet_length(check_envelope.envelope ->> 'sealed') > 349700 then
     perform mesh_lib.fail(413, 'what is sealed has at most 262,144 bytes with its padding', '');
-  elsif check_envelope.envelope -> 'v' <> '1' then
-    perform mesh_lib.fail(400, format('version %s of the envelope is not known here: is this server older than your client?', left(check_envelope.envelope ->> 'v', 20)), 'mesh doctor');
-  elsif check_envelope.envelope - '{v,document,signer,signature,attestation,sealed}'::text[] <> '{}' or not coalesce(
-    check_envelope.envelope ->> 'signer' ~ '^[0-9a-f]{64}$' and check_envelope.envelope ->> 'signature' ~ '^[0-9a-f]{128}$'
-    and jsonb_typeof(check_envelope.envelope -> 'document') = 'string' and octet_length(check_envelope.envelope ->> 'document') <= 100000
-    and check_envelope.envelope ->> 'sealed' ~ '^[A-Za-z0-9+/]+={0,2}$', false)
+  elsif (check_envelope.envelope -> 'v')::text <> '1' then
+    perform mesh_lib.fail(400, format('version %s of the envelope is not known here: is this server older than your client?', left((check_envelope.envelope -> 'v')::text, 20)), 'mesh doctor');
+  elsif check_envelope.envelope - '{v,document,signer,signature,attestation,sealed}'::text[] <> '{}' or not check_envelope.envelope ?& '{v,sealed}'
+    or not mesh_lib.is_signed(check_envelope.envelope, 100000) or not coalesce(check_envelope.envelope ->> 'sealed' ~ '^[A-Za-z0-9+/]+={0,2}$', false)
+    or _attestation is not null and (not mesh_lib.is_signed(_attestation, 10000) or _attestation - '{document,signer,signature}'::text[] <> '{}')
   then
     perform mesh_lib.fail(400, 'an envelope has v, document, signer, signature, attestation, sealed and boxes, as docs/protocol.md says', '');
   end if;
   _document := mesh_lib.signed_document(check_envelope.envelope);
-  _off := extract(epoch from (_document ->> 'sent_at')::timestamptz - mesh_lib.now());
+  _sealed := decode(check_envelope.envelope ->> 'sealed', 'base64');
+  -- A nonce of 24 bytes and a tag of 16 come before the body.
+  _padded := octet_length(_sealed) - 40;
+  if _document ->> 'sent_at' ~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$' then
+    _off := extract(epoch from (_document ->> 'sent_at')::timestamptz - mesh_lib.now());
+  end if;
   if _document -> 'v' is distinct from '1' or _document ->> 'mesh' is distinct from (check_envelope.me).mesh_id::text
     or _document ->> 'sender' is distinct from (check_envelope.me).agent_id::text
   then
     perform mesh_lib.fail(400, 'this envelope is another sender''s, or for another mesh', '');
-  elsif _document ->> 'body' is distinct from encode(sha256(decode(check_envelope.envelope ->> 'sealed', 'base64')), 'hex')
-    or coalesce(_document ->> 'body_tag', '') !~ '^[0-9a-f]{64}$'
-  then
+  elsif _document ->> 'body' is distinct from encode(sha256(_sealed), 'hex') or coalesce(_document ->> 'body_tag', '') !~ '^[0-9a-f]{64}$' then
     perform mesh_lib.fail(400, 'the document of this envelope was signed for another body', '');
+  elsif _padded not between 256 and 262144 or _padded & (_padded - 1) <> 0 then
+    perform mesh_lib.fail(400, 'a body is padded to a power of two, 256 to 262,144 bytes: its length is nobody''s business', '');
   elsif _off is null or abs(_off) > extract(epoch from mesh_lib.clock_skew()) then
     perform mesh_lib.fail(400, coalesce(format('your clock is %s %s: what you send would not be believed', justify_interval(make_interval(secs => abs(round(_off)))),
-      case when _off < 0 then 'behind' else 'ahead' end), 'the document of an envelope says when it was sent'), 'mesh doctor');
+      case when _off < 0 then 'behind' else 'ahead' end), 'the document of an envelope says when it was sent, such as 2026-12-24T18:00:00Z'), 'mesh doctor');
   elsif exists (select from mesh_data.message m where m.message_id = (_document ->> 'id')::uuid) then
     perform mesh_lib.fail(409, 'this id is another message''s', '');
   elsif coalesce(abs(extract(epoch from mesh_lib.made_at((_document ->> 'id')::uuid) - mesh_lib.now())) > extract(epoch from mesh_lib.clock_skew()), true) then

@@ -5,11 +5,13 @@ select no_plan();
 select t.world();
 select mesh_id as proj from mesh_data.mesh where name = 'proj' \gset
 
+create function t.box(who text) returns text language sql immutable as $$ select translate(encode(convert_to(rpad('box of ' || who, 80, '.'), 'UTF8'), 'base64'), E'\n', '') $$;
+
 -- An envelope as a client makes it, for these readers by name; `change` is merged over its document, `bend` over itself.
 create function t.envelope(who text, readers text[], body text default 'secret', change jsonb default '{}', bend jsonb default '{}', id uuid default null) returns jsonb
 language plpgsql volatile as $$
 declare
-  _sealed constant bytea := convert_to(body || gen_random_uuid()::text, 'UTF8');
+  _sealed constant bytea := convert_to(rpad(body || gen_random_uuid(), 296, '.'), 'UTF8');
   _mesh_id constant uuid := (select mesh_id from mesh_data.mesh where name = 'proj');
   _readers uuid[];
   _hash text;
@@ -21,7 +23,7 @@ begin
       'sender', (select a.agent_id from mesh_data.agent a where a.mesh_id = _mesh_id and a.name = who and a.removed_at is null),
       'id', coalesce(id, mesh_lib.new_id()), 'recipients', _hash, 'sent_at', to_char(mesh_lib.now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
       'body', encode(sha256(_sealed), 'hex'), 'body_tag', t.hex('tag of ' || body)) || change)::text,
-    'boxes', (select coalesce(jsonb_object_agg(r, 'box of ' || a.name), '{}') from unnest(_readers) r join mesh_data.agent a on a.agent_id = r)) || bend;
+    'boxes', (select coalesce(jsonb_object_agg(r, t.box(a.name)), '{}') from unnest(_readers) r join mesh_data.agent a on a.agent_id = r)) || bend;
 end
 $$;
 create function t.seal(who text, "to" text, readers text[], extra jsonb default '{}', body text default 'secret', change jsonb default '{}', bend jsonb default '{}') returns jsonb
@@ -69,11 +71,11 @@ select is(:'sent'::jsonb ->> 'status', '200', 'sealed for its readers it is take
 select is((select m.body is null and m.data is null and m.envelope ->> 'document' like '%"function": "send_message"%' and not m.envelope ? 'boxes' from mesh_data.message m where m.message_id = (:'sent'::jsonb #>> '{answer,message_id}')::uuid),
   true, 'as it is, without the boxes');
 select is((select jsonb_object_agg(a.name, d.box) from mesh_data.delivery d join mesh_data.agent a using (agent_id) where d.message_id = (:'sent'::jsonb #>> '{answer,message_id}')::uuid),
-  '{"backend": "box of backend"}', 'each delivery has the box of its reader');
-select is(t.does('backend', 'check_messages', '{"peek": true}') #>> '{messages,1,envelope,box}', 'box of backend', 'who gets it with the message');
+  jsonb_build_object('backend', t.box('backend')), 'each delivery has the box of its reader');
+select is(t.does('backend', 'check_messages', '{"peek": true}') #>> '{messages,1,envelope,box}', t.box('backend'), 'who gets it with the message');
 select is(t.does('backend', 'check_messages', '{"peek": true}') #>> '{messages,1,message}', null, 'and no text');
-select is(t.does('commander', 'get_message', jsonb_build_object('message_id', :'sent'::jsonb #>> '{answer,message_id}')) #>> '{envelope,box}', 'box of commander', 'its sender gets its own');
-select is(t.does('commander', 'list_messages', '{"with": "backend"}') #>> '{1,envelope,box}', 'box of commander', 'also in the history');
+select is(t.does('commander', 'get_message', jsonb_build_object('message_id', :'sent'::jsonb #>> '{answer,message_id}')) #>> '{envelope,box}', t.box('commander'), 'its sender gets its own');
+select is(t.does('commander', 'list_messages', '{"with": "backend"}') #>> '{1,envelope,box}', t.box('commander'), 'also in the history');
 select t.refuses('a stranger to it reads nothing', 404, 'designer', 'get_message', jsonb_build_object('message_id', :'sent'::jsonb #>> '{answer,message_id}'));
 
 -- Whose
@@ -84,6 +86,12 @@ from (values
   ('commander', '{"v": 2}', '{}', 400, 'a document of an unknown version is refused'),
   ('commander', '{}', '{"v": 2}', 400, 'an envelope of an unknown version is refused'),
   ('commander', '{}', '{"v": "1"}', 400, 'and one with a text for it'),
+  ('commander', '{}', '{"v": 1.0}', 400, 'or a fraction'),
+  ('commander', '{}', '{"v": null}', 400, 'or nothing'),
+  ('commander', '{}', '{"attestation": "a text in the open"}', 400, 'an attestation is none that is a text'),
+  ('commander', '{}', jsonb_build_object('attestation', t.signed('commander') || '{"more": 1}'), 400, 'or has more'),
+  ('commander', '{}', jsonb_build_object('attestation', t.signed('commander') || jsonb_build_object('document', repeat('x', 10001))), 400, 'or is large'),
+  ('commander', '{}', jsonb_build_object('document', repeat('[', 50000)), 400, 'a document is no well'),
   ('commander', '{}', '{"extra": 1}', 400, 'unknown members are refused'),
   ('commander', '{}', '{"signature": "00"}', 400, 'a signature has 128 digits'),
   ('commander', '{}', '{"signer": null}', 400, 'a signer is there'),
@@ -93,6 +101,8 @@ from (values
   ('commander', '{}', '{"sealed": "c2VjcmV0"}', 400, 'another body than signed is refused'),
   ('commander', '{}', '{"sealed": "not base64!"}', 400, 'and one that is no base64'),
   ('commander', '{}', '{"sealed": null}', 400, 'and none'),
+  ('commander', jsonb_build_object('body', encode(sha256('short'), 'hex')), '{"sealed": "c2hvcnQ="}', 400, 'and one that is not padded'),
+  ('commander', jsonb_build_object('body', encode(sha256(convert_to(repeat('x', 297), 'UTF8')), 'hex')), jsonb_build_object('sealed', translate(encode(convert_to(repeat('x', 297), 'UTF8'), 'base64'), E'\n', '')), 400, 'or to no power of two'),
   ('commander', '{}', jsonb_build_object('sealed', repeat('A', 349704)), 413, 'and one that is too large'),
   ('commander', '{"body_tag": "x"}', '{}', 400, 'a body tag has 64 digits'),
   ('commander', '{"id": "x"}', '{}', 400, 'an id is a UUID'),
@@ -101,13 +111,20 @@ from (values
   ('commander', '{"id": null}', '{}', 400, 'and there'),
   ('commander', '{"sent_at": null}', '{}', 400, 'so is the time'),
   ('commander', '{"sent_at": "yesterday, or so"}', '{}', 400, 'which is one'),
+  ('commander', '{"sent_at": "now"}', '{}', 400, 'in digits'),
+  ('commander', '{"sent_at": "2026-13-41T00:00:00Z"}', '{}', 400, 'that there is'),
   ('commander', '{"sent_at": "2020-01-01T00:00:00Z"}', '{}', 400, 'and is not long ago'),
   ('commander', '{}', '{"boxes": null}', 409, 'boxes may be missing: it says for whom'),
   ('commander', '{}', '{"boxes": []}', 409, 'or be no object'),
   ('commander', '{}', '{"boxes": {"x": "y"}}', 409, 'or be for nobody')) w (who, change, bend, status, fact);
+select is(t.seal('commander', 'backend', '{backend}', bend => jsonb_build_object('boxes', jsonb_build_object(t.id_of('backend'), b, t.id_of('commander'), b))) ->> 'status', '400', b::text || ' is no box')
+from unnest(array['null', '5', '{"a": 1}', '""', '"a text in the open"', to_jsonb(repeat('A', 400))::text]::jsonb[]) b;
+select is(t.seal('commander', 'backend', '{backend}', bend => '{"v": 1}') ->> 'status', '200', 'while one that is whole is taken');
+select matches(t.call('commander', 'send_message', jsonb_build_object('to', 'backend', 'message', t.envelope('commander', '{backend}', bend => jsonb_build_object('document', repeat('[', 50000))))) #>> '{answer,message}', 'nested', 'and says so');
+select matches(t.seal('commander', 'backend', '{backend}', '{"data": {"plain": 1}}') #>> '{answer,message}', 'takes its data with it', 'data beside an envelope are named');
 select matches(t.seal('commander', 'backend', '{backend}', change => jsonb_build_object('sent_at', to_char((now() - interval '3 hours') at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))) #>> '{answer,message}',
   'your clock is 0?3:00:\d\d behind', 'a clock that is off is named');
-select is((select count(*) from mesh_data.message where mesh_id = :'proj' and envelope is not null), 1::bigint, 'nothing of all that was stored');
+select is((select count(*) from mesh_data.message where mesh_id = :'proj' and envelope is not null), 2::bigint, 'nothing else of all that was stored');
 
 -- Once
 select t.envelope('commander', '{backend}', 'again') as again \gset
@@ -152,13 +169,13 @@ select is((select count(*) from mesh_data.box where message_id = (:'pooled'::jso
 select t.does('commander', 'edit_pool', '{"name": "coder", "agents": ["carol", "designer", "backend"]}');
 select t.open('designer');
 select is((select jsonb_object_agg(a.name, d.box) from mesh_data.delivery d join mesh_data.agent a using (agent_id) where d.message_id = (:'pooled'::jsonb #>> '{answer,message_id}')::uuid),
-  '{"designer": "box of designer"}', 'the first to come gets it, with its box');
+  jsonb_build_object('designer', t.box('designer')), 'the first to come gets it, with its box');
 
 -- Asked for later
 select is(t.does('designer', 'request_keys', '{"room": "#hall"}') - 'next', '{"room": "#hall", "requested": 1}', 'who came later asks for what was said before');
 select is(t.does('designer', 'request_keys', '{"room": "#hall"}') ->> 'requested', '0', 'once');
 select t.refuses('who is not in the room does not', 403, 'carol', 'request_keys', '{"room": "hall"}', 'alice/proj');
-select is((select array_agg(r ->> 'agent' || ' ' || (r ->> 'from') || ' ' || (r #>> '{envelope,box}')) from jsonb_array_elements(t.does('backend', 'list_key_requests')) r), '{"designer commander box of backend"}', 'who can read it sees the request');
+select is((select array_agg(r ->> 'agent' || ' ' || (r ->> 'from') || ' ' || (r #>> '{envelope,box}')) from jsonb_array_elements(t.does('backend', 'list_key_requests')) r), array['designer commander ' || t.box('backend')], 'who can read it sees the request');
 select is(t.does('alice', 'list_key_requests', '{}', 'proj') || t.does('designer', 'list_key_requests'), '[]', 'who cannot does not, nor who asks');
 select q.message_id as early from mesh_data.key_request q where q.agent_id = t.id_of('designer') \gset
 select is(t.does('alice', 'grant_key', jsonb_build_object('agent', 'designer', 'boxes', jsonb_build_object(:'early', repeat('A', 107) || '=')), 'proj') ->> 'granted', '0', 'who cannot read it grants nothing');
@@ -183,18 +200,18 @@ select t.pass('0');
 -- Later
 select t.refuses('what is for later is sealed for those who are there now', 409, 'commander', 'schedule_message', jsonb_build_object('to', '#hall', 'in', '1 hour', 'message', t.envelope('commander', '{backend}')));
 select t.does('commander', 'schedule_message', jsonb_build_object('to', '#hall', 'cron', '@hourly', 'message', t.envelope('commander', '{backend,designer}', 'later'))) as later \gset
-select is(t.does('commander', 'list_scheduled') #>> '{0,envelope,box}', 'box of commander', 'who scheduled it can read it');
+select is(t.does('commander', 'list_scheduled') #>> '{0,envelope,box}', t.box('commander'), 'who scheduled it can read it');
 select t.does('commander', 'invite_to_room', '{"room": "hall", "agents": ["carol"]}');
 select t.pass('2 hours');
 select mesh_lib.tick();
 select m.message_id as came from mesh_data.message m where m.occurrence_at is not null \gset
-select is((select array_agg(a.name || ' ' || d.box order by a.name) from mesh_data.delivery d join mesh_data.agent a using (agent_id) where d.message_id = :'came'), '{backend box of backend,designer box of designer}', 'it comes to those for whom it was sealed, and not to who came since');
+select is((select array_agg(a.name || ' ' || d.box order by a.name) from mesh_data.delivery d join mesh_data.agent a using (agent_id) where d.message_id = :'came'), array['backend ' || t.box('backend'), 'designer ' || t.box('designer')], 'it comes to those for whom it was sealed, and not to who came since');
 select ok(t.does('backend', 'list_messages', '{"room": "hall"}') #>> '{-1,envelope,occurrence}' is not null, 'and says for which time it is');
 select isnt(:'came', (select (s.envelope ->> 'document')::jsonb ->> 'id' from mesh_data.schedule s), 'each time is a message of its own');
 select t.pass('4 hours'), mesh_lib.tick();
 select is((select count(*) from mesh_data.message m where m.occurrence_at is not null), 2::bigint, 'again and again');
 select t.pass('0');
-select is(t.does('commander', 'cancel_scheduled', jsonb_build_object('schedule_id', :'later'::jsonb ->> 'schedule_id')) #>> '{envelope,box}', 'box of commander', 'cancelled, it is shown to who scheduled it');
+select is(t.does('commander', 'cancel_scheduled', jsonb_build_object('schedule_id', :'later'::jsonb ->> 'schedule_id')) #>> '{envelope,box}', t.box('commander'), 'cancelled, it is shown to who scheduled it');
 
 -- Identities
 select is((select array_agg(i ->> 'agent' order by i ->> 'agent') from jsonb_array_elements(t.does('designer', 'list_identities')) i), '{alice,backend,carol,commander,designer}', 'everybody''s public key is to be had in the mesh');
