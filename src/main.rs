@@ -3,6 +3,8 @@
 mod canonical;
 mod catalogue;
 mod cli;
+#[cfg(test)]
+mod corpus;
 mod crypto;
 mod editors;
 mod error;

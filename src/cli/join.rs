@@ -136,6 +136,7 @@ fn split(url: &str) -> Option<(&str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::split;
+    use crate::{corpus::corpus, crypto::Secret};
 
     #[test]
     fn join_urls_come_apart() {
@@ -148,5 +149,21 @@ mod tests {
             Some(("https://h/mesh", "mc_inv_0\n".trim()))
         );
         assert_eq!(split("mc_inv_0"), None);
+    }
+
+    #[test]
+    fn every_invite_of_the_corpus_is_refused_without_repeating_it() {
+        for (name, text, reason) in corpus("invite") {
+            let Ok(text) = String::from_utf8(text) else {
+                assert_eq!(reason, "no text", "{name}");
+                continue;
+            };
+            let error = Secret::parse(split(&text).map_or(text.as_str(), |(_, secret)| secret))
+                .err()
+                .unwrap_or_else(|| panic!("{name} is taken"));
+            assert_eq!(error.code, "ME400", "{name}");
+            assert!(error.message.contains(&reason), "{name}: {error}");
+            assert!(!error.message.contains("00010203"), "{name}: {error}");
+        }
     }
 }

@@ -130,7 +130,7 @@ pub fn seal(draft: &Draft, signing: &Signing, readers: &[Reader]) -> Result<Valu
     seal_with(&mut OsRng, draft, signing, readers)
 }
 
-fn seal_with(
+pub(super) fn seal_with(
     rng: &mut impl CryptoRngCore,
     draft: &Draft,
     signing: &Signing,

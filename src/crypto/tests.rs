@@ -1,6 +1,9 @@
 use super::*;
 use time::Duration;
 
+mod kept;
+mod vectors;
+
 fn unhex(text: &str) -> Vec<u8> {
     HEXLOWER.decode(text.as_bytes()).unwrap()
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::corpus::corpus;
 use rand_core::RngCore as _;
 use serde_json::from_str;
 
@@ -592,4 +593,32 @@ fn new_ids_are_of_now_and_in_order() {
     assert_eq!(id.get_version_num(), 7);
     let (seconds, _) = id.get_timestamp().unwrap().to_unix();
     assert!(seconds.abs_diff(OffsetDateTime::now_utc().unix_timestamp() as u64) < 5);
+}
+
+#[test]
+fn every_envelope_of_the_corpus_is_refused_for_its_reason() {
+    let vectors: Value =
+        serde_json::from_str(include_str!("../../../tests/vectors/envelope.json")).unwrap();
+    let case = &vectors["envelopes"][0];
+    let reader = &case["inputs"]["readers"][1];
+    let identity = Signer::from_seed(reader["seed"].as_str().unwrap()).unwrap();
+    let sender = case["inputs"]["identity_seed"].as_str().unwrap();
+    let sender = Signer::from_seed(sender).unwrap().public_key();
+    let mut good = case["outputs"]["envelope"].clone();
+    good["box"] = good["boxes"][reader["agent_id"].as_str().unwrap()].clone();
+    open(&good, &identity, &sender).unwrap();
+
+    for (name, text, reason) in corpus("envelope") {
+        let broken: Value = serde_json::from_slice(&text).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let _ = document_of(&broken);
+        let _ = verify(&broken, &sender);
+        let why = open(&broken, &identity, &sender)
+            .expect_err(&name)
+            .to_string();
+        assert!(why.contains(&reason), "{name}: {why}");
+        assert!(
+            why.len() < 200 && !why.contains("message\":"),
+            "{name}: {why}"
+        );
+    }
 }
