@@ -119,6 +119,16 @@ name: the new name, unique among yours.
 example: mesh mesh rename proj website$$;
 grant execute on function mesh.rename_mesh(mesh.name) to mesh_agent;
 
+-- A definer: now, or just after what was sent last in a mesh while somebody waited to change its mode.
+create function mesh_lib.mode_begins_at(mesh_id uuid) returns timestamptz
+language sql stable security definer set search_path = '' as $$
+  select greatest(mesh_lib.now(), max(m.sent_at) + interval '1 microsecond') from mesh_data.message m
+  where m.mesh_id = mode_begins_at.mesh_id and m.mesh_id = mesh_lib.my_mesh()
+    and m.message_id >= mesh_lib.first_id(mesh_lib.now() - interval '1 minute') and m.sent_at >= mesh_lib.now()
+$$;
+alter function mesh_lib.mode_begins_at(uuid) owner to mesh_definer;
+grant execute on function mesh_lib.mode_begins_at(uuid) to mesh_agent;
+
 create function mesh.set_mode(inout mode mesh.mode, certificate mesh.signed, out mesh text, out mesh_id uuid, out changed boolean, out next text)
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -126,10 +136,12 @@ declare
 begin
   perform mesh_lib.must_own();
   perform mesh_lib.check_signer(set_mode.certificate, (mesh_lib.mesh_owner(mesh_lib.my_mesh())).identity_key, 'the account''s identity');
+  -- What was begun in the open is committed, and nothing more is.
+  perform pg_advisory_xact_lock(mesh_lib.mode_lock(mesh_lib.my_mesh()));
   select m.mode, m.name, m.mesh_id into _before, set_mode.mesh, set_mode.mesh_id from mesh_data.mesh m where m.mesh_id = (select mesh_lib.my_mesh()) for update;
   set_mode.changed := set_mode.mode <> _before;
   if set_mode.changed then
-    update mesh_data.mesh m set mode = set_mode.mode, mode_at = mesh_lib.now() where m.mesh_id = set_mode.mesh_id;
+    update mesh_data.mesh m set mode = set_mode.mode, mode_at = mesh_lib.mode_begins_at(set_mode.mesh_id) where m.mesh_id = set_mode.mesh_id;
     perform mesh_lib.record(set_mode.mesh_id, 'mode_changed', jsonb_build_object('from', _before, 'to', set_mode.mode, 'certificate', set_mode.certificate));
     set_mode.next := case set_mode.mode when 'open' then 'tell everybody: each runs mesh trust --mode before anything is sent in the open' end;
   end if;

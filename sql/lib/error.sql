@@ -41,6 +41,8 @@ begin
     return json_build_object('code', 'ME500', 'message', 'something broke on our side (error ' || _id || ')', 'hint', '');
   elsif _status = 503 then
     return json_build_object('code', 'ME503', 'message', 'the database is busy; try again', 'hint', '', 'data', json_build_object('retry_after', 1));
+  elsif error_object.constraint_name ~ '^message_\w+_pkey$' then
+    return json_build_object('code', 'ME409', 'message', 'this id is another message''s', 'hint', '');
   elsif error_object.sqlstate like '23%' then
     -- A constraint is named as a sentence.
     return json_build_object('code', 'ME' || _status,

@@ -197,17 +197,38 @@ begin
 end
 $$;
 
--- No text in a sealed mesh, whoever writes it: only envelopes and the server's own notices.
-create function mesh_lib.refuse_plaintext() returns trigger
+-- Held by who writes plain text in a mesh, shared, and by who changes its mode, alone: each waits for the other's commit.
+create function mesh_lib.mode_lock(mesh_id uuid) returns bigint
+language sql immutable return hashtextextended('mode ' || mode_lock.mesh_id::text, 0);
+
+-- ME400 for plain text in these meshes when one of them is sealed, whoever writes it: only envelopes and the server's own
+-- notices are taken there.
+create function mesh_lib.refuse_plaintext(mesh_ids uuid[]) returns void
 language plpgsql volatile set search_path = '' as $$
 begin
-  if exists (select from written n join mesh_data.mesh m on m.mesh_id = n.mesh_id where m.mode = 'sealed' and n.body is not null) then
+  perform pg_advisory_xact_lock_shared(mesh_lib.mode_lock(u)) from (select distinct u from unnest(refuse_plaintext.mesh_ids) u order by 1) o (u);
+  if exists (select from mesh_data.mesh m where m.mesh_id = any (refuse_plaintext.mesh_ids) and m.mode = 'sealed') then
     raise check_violation using message = 'a sealed mesh holds no plain text', constraint = 'a_sealed_mesh_holds_no_plain_text';
   end if;
+end
+$$;
+
+-- What is older is only moved from one partition to another, and may have been sent before its mesh was sealed.
+create function mesh_lib.refuse_plain_messages() returns trigger
+language plpgsql volatile set search_path = '' as $$
+begin
+  perform mesh_lib.refuse_plaintext(array(select n.mesh_id from written n where n.body is not null and n.sent_at > mesh_lib.now() - interval '1 hour'));
+  return null;
+end
+$$;
+create function mesh_lib.refuse_plain_schedules() returns trigger
+language plpgsql volatile set search_path = '' as $$
+begin
+  perform mesh_lib.refuse_plaintext(array(select n.mesh_id from written n where n.body is not null));
   return null;
 end
 $$;
 create trigger message_is_sealed after insert on mesh_data.message
-  referencing new table as written for each statement execute function mesh_lib.refuse_plaintext();
+  referencing new table as written for each statement execute function mesh_lib.refuse_plain_messages();
 create trigger schedule_is_sealed after insert on mesh_data.schedule
-  referencing new table as written for each statement execute function mesh_lib.refuse_plaintext();
+  referencing new table as written for each statement execute function mesh_lib.refuse_plain_schedules();

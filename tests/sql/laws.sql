@@ -91,6 +91,7 @@ insert into t.definer values
   ('mesh_lib.my_meshes', 'mesh_definer', 'policies ask it, so it stands outside them'),
   ('mesh_lib.owned_meshes', 'mesh_definer', 'policies ask it'),
   ('mesh_lib.managed_meshes', 'mesh_definer', 'policies ask it'),
+  ('mesh_lib.mode_begins_at', 'mesh_definer', 'when others sent last'),
   ('mesh_lib.mesh_owner', 'mesh_definer', 'name and identity of somebody else''s account'),
   ('mesh_lib.unread_in', 'mesh_definer', 'an account''s agents in all its meshes'),
   ('mesh_lib.backlog', 'mesh_definer', 'counts deliveries of others'),

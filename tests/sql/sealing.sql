@@ -1,39 +1,14 @@
 -- Sealed meshes: what the server checks of envelopes it cannot open, whose box is whose, and what is refused there.
 begin;
 \ir helpers.psql
+\ir envelopes.psql
 select no_plan();
 select t.world();
 select mesh_id as proj from mesh_data.mesh where name = 'proj' \gset
 
-create function t.box(who text) returns text language sql immutable as $$ select translate(encode(convert_to(rpad('box of ' || who, 80, '.'), 'UTF8'), 'base64'), E'\n', '') $$;
-
--- An envelope as a client makes it, for these readers by name; `change` is merged over its document, `bend` over itself.
-create function t.envelope(who text, readers text[], body text default 'secret', change jsonb default '{}', bend jsonb default '{}', id uuid default null) returns jsonb
-language plpgsql volatile as $$
-declare
-  _sealed constant bytea := convert_to(rpad(body || gen_random_uuid(), 296, '.'), 'UTF8');
-  _mesh_id constant uuid := (select mesh_id from mesh_data.mesh where name = 'proj');
-  _readers uuid[];
-  _hash text;
-begin
-  select array_agg(a.agent_id order by a.agent_id), encode(sha256(convert_to(string_agg(a.agent_id || ' ' || encode(a.identity_key, 'hex') || E'\n', '' order by a.agent_id), 'UTF8')), 'hex')
-  into _readers, _hash from mesh_data.agent a where a.mesh_id = _mesh_id and a.name = any (readers || who) and a.removed_at is null and a.identity_key is not null;
-  return jsonb_build_object('v', 1, 'signer', t.public_key('identity of ' || who), 'signature', repeat('0', 128), 'sealed', translate(encode(_sealed, 'base64'), E'\n', ''),
-    'document', (jsonb_build_object('v', 1, 'function', 'send_message', 'arguments', '{}'::jsonb, 'mesh', _mesh_id,
-      'sender', (select a.agent_id from mesh_data.agent a where a.mesh_id = _mesh_id and a.name = who and a.removed_at is null),
-      'id', coalesce(id, mesh_lib.new_id()), 'recipients', _hash, 'sent_at', to_char(mesh_lib.now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
-      'body', encode(sha256(_sealed), 'hex'), 'body_tag', t.hex('tag of ' || body)) || change)::text,
-    'boxes', (select coalesce(jsonb_object_agg(r, t.box(a.name)), '{}') from unnest(_readers) r join mesh_data.agent a on a.agent_id = r)) || bend;
-end
-$$;
-create function t.seal(who text, "to" text, readers text[], extra jsonb default '{}', body text default 'secret', change jsonb default '{}', bend jsonb default '{}') returns jsonb
-language sql volatile as $$
-  select t.call(who, 'send_message', jsonb_build_object('to', "to", 'message', t.envelope(who, readers, body, change, bend)) || extra, case who when 'alice' then 'proj' end)
-$$;
-create function t.id_of(who text) returns uuid language sql stable as $$ select a.agent_id from mesh_data.agent a join mesh_data.mesh m using (mesh_id) where m.name = 'proj' and a.name = who and a.removed_at is null $$;
-
 -- Open, then sealed
 select t.send('commander', 'backend', 'in the open') as open_one \gset
+select t.send('commander', 'designer', 'kept from the open') as kept \gset
 select t.refuses('an open mesh takes no envelope', 409, 'commander', 'send_message', jsonb_build_object('to', 'backend', 'message', t.envelope('commander', '{backend}')));
 select t.refuses('a mode is sealed or open', 400, 'alice', 'set_mode', jsonb_build_object('mode', 'closed', 'certificate', t.signed('alice')), 'proj');
 select t.refuses('an agent does not change the mode', 403, 'commander', 'set_mode', jsonb_build_object('mode', 'sealed', 'certificate', t.signed('alice')));
@@ -231,6 +206,12 @@ select is(t.seal('commander', 'backend', '{backend}', change => jsonb_build_obje
 -- Invited
 select t.works('an invite says the mode under the owner''s signature', 'alice', 'create_invite', jsonb_build_object('agent', 'friend', 'invite', t.secret('friendly'), 'certificate', t.signed('alice'), 'mode', 'sealed'), 'proj');
 select t.refuses('and no other than it is', 409, 'alice', 'create_invite', jsonb_build_object('agent', 'friend', 'invite', t.secret('friendlier'), 'certificate', t.signed('alice'), 'mode', 'open'), 'proj');
+
+-- Moved
+select t.pass('200 days');
+select cmp_ok((select dropped from mesh.maintain()), '>', 0, 'retention goes on');
+select is((select m.body from mesh_data.message m where m.message_id = :'kept'), 'kept from the open', 'what nobody acknowledged is kept, were it plain text from before the mesh was sealed');
+select t.pass('0');
 
 -- Open again
 select t.works('the owner makes it open again', 'alice', 'set_mode', jsonb_build_object('mode', 'open', 'certificate', t.signed('alice')), 'proj');
