@@ -27,13 +27,15 @@ create index memory_by_mesh on mesh_data.memory (mesh_id);
 create index memory_words on mesh_data.memory using gin (words) with (fastupdate = off) where reader_id is not null;
 
 -- Each word that a reader's memories ever held, with its trigrams and the reader: where a word is looked for that nobody wrote so.
+-- Of those who bring the same word at once none waits for another, so it may be there twice.
 create table mesh_data.memory_word (
+  memory_word_id uuid primary key default gen_random_uuid(),
   mesh_id uuid not null references mesh_data.mesh on delete cascade,
   reader_id uuid not null,
   word text not null collate "C" constraint memory_word_is_3_to_40_characters check (length(word) between 3 and 40),
-  grams tsvector not null,
-  primary key (mesh_id, reader_id, word)
+  grams tsvector not null
 );
+create index memory_word_by_word on mesh_data.memory_word (mesh_id, reader_id, word);
 create index memory_word_grams on mesh_data.memory_word using gin (grams) with (fastupdate = off);
 
 alter table mesh_data.memory enable row level security, force row level security;

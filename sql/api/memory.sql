@@ -30,7 +30,20 @@ create function mesh_lib.memory_readers(me mesh_lib.identity, private boolean) r
 language sql immutable return case when memory_readers.private then array[(me).agent_id] when not memory_readers.private then array[(me).mesh_id]
   else array[(me).mesh_id, (me).agent_id] end;
 
--- Their newest keys, for who asked for one that is not there.
+-- Theirs with this key, or this id, or both.
+create function mesh_lib.memories_named(readers uuid[], key text, asked_id uuid) returns table (memory_id uuid)
+language plpgsql stable set search_path = '' set enable_seqscan = off as $$
+begin
+  if memories_named.asked_id is not null then
+    return query select m.memory_id from mesh_data.memory m
+      where m.memory_id = memories_named.asked_id and m.reader_id = any (memories_named.readers) and coalesce(m.key = memories_named.key, memories_named.key is null);
+  else
+    return query select m.memory_id from unnest(memories_named.readers) r join mesh_data.memory m on m.reader_id = r and m.key = memories_named.key;
+  end if;
+end
+$$;
+
+-- Their keys, for who asked for one that is not there.
 create function mesh_lib.memory_keys(readers uuid[]) returns text[]
 language sql stable set search_path = '' as $$
   select array(select m.key from mesh_data.memory m where m.reader_id = any (memory_keys.readers) and m.key is not null order by m.key limit 100)
@@ -84,7 +97,7 @@ begin
   select m.* into _memory from mesh_data.memory m where m.reader_id = write_memory.reader_id and m.key = _key;
   if not found then
     if _private and (select count(*) from mesh_data.memory m where m.reader_id = write_memory.reader_id) >= mesh_lib.private_memories() then
-      perform mesh_lib.fail(429, format('an agent can have %s private memories at most: forget some', mesh_lib.private_memories()), 'mesh recall --private true');
+      perform mesh_lib.fail(429, format('an agent can have %s private memories at most: forget some', mesh_lib.private_memories()), 'mesh recall --private');
     elsif not _private and _ordinal > mesh_lib.shared_memories()
       and exists (select from mesh_data.memory m where m.reader_id = write_memory.reader_id offset mesh_lib.shared_memories() - 1) then
       perform mesh_lib.fail(429, format('a mesh can share %s memories at most: forget some', to_char(mesh_lib.shared_memories(), 'FM999,999,999')), 'mesh recall');
@@ -168,9 +181,9 @@ begin
 
   if num_nonnulls(_key, recall.memory_id) > 0 then
     _hits := array(
-      select row(m.memory_id, 0, m.remembered_at)::mesh_lib.hit from mesh_data.memory m
-      where m.reader_id = any (_readers) and (m.key = _key or _key is null) and (m.memory_id = recall.memory_id or recall.memory_id is null)
-        and (_tagged is null or m.words @@ _tagged) and (_terms is null or m.words @@ _score));
+      select row(m.memory_id, 0, m.remembered_at)::mesh_lib.hit
+      from mesh_lib.memories_named(_readers, _key, recall.memory_id) n join mesh_data.memory m using (memory_id)
+      where (_tagged is null or m.words @@ _tagged) and (_terms is null or m.words @@ _score));
   elsif _terms is null then
     _hits := array(
       select h from unnest(_readers) r
@@ -237,9 +250,9 @@ begin
     perform mesh_lib.fail(400, 'say what to forget: one of key and memory_id', 'mesh recall');
   end if;
   _found := array(
-    select m from mesh_data.memory m
-    where m.reader_id = any (mesh_lib.memory_readers(_me, forget.private)) and (m.key = _key or m.memory_id = forget.memory_id)
-    for update);
+    select m from mesh_lib.memories_named(mesh_lib.memory_readers(_me, forget.private), _key, forget.memory_id) n join mesh_data.memory m using (memory_id)
+    -- Asked again when somebody else held the row.
+    where m.reader_id is not null for update of m);
   if cardinality(_found) = 0 then
     perform mesh_lib.fail(404, 'there is no such memory', 'mesh recall', case when _key is not null then
       jsonb_build_object('asked', _key, 'candidates', mesh_lib.memory_keys(mesh_lib.memory_readers(_me, forget.private))) end);

@@ -21,15 +21,21 @@ language sql immutable return regexp_replace(regexp_replace(normalize(spaced.val
 -- as the beginning of a pair wherever it stands.
 create function mesh_lib.pairs(value text, alone boolean) returns text[]
 language plpgsql immutable set search_path = '' as $$
+declare
+  _value constant text := normalize(pairs.value, NFKC);
 begin
-  return (
-    select coalesce(array_agg(p.pair order by p.run, p.n), '{}')
+  if _value !~ mesh_lib.spaceless() then
+    return '{}'::text[];
+  end if;
+  return array(
+    select p.pair
     from (
       select r.run, c.n, c.letter || coalesce(lead(c.letter) over (partition by r.run order by c.n), '') as pair
-      from regexp_matches(normalize(pairs.value, NFKC), mesh_lib.spaceless(), 'g') with ordinality r (letters, run)
+      from regexp_matches(_value, mesh_lib.spaceless(), 'g') with ordinality r (letters, run)
       cross join string_to_table(r.letters[1], null) with ordinality c (letter, n)
     ) p
-    where pairs.alone or length(p.pair) = 2 or p.n = 1);
+    where pairs.alone or length(p.pair) = 2 or p.n = 1
+    order by p.run, p.n);
 end
 $$;
 
@@ -57,9 +63,9 @@ begin
 end
 $$;
 
--- Keep the words of a text that its reader's memories did not have yet.
+-- Keep the words of a text that its reader's memories did not have yet. Each is looked up, whatever is known of the table's size.
 create function mesh_lib.learn_words(mesh_id uuid, reader_id uuid, value text) returns void
-language sql volatile set search_path = '' as $$
+language sql volatile set search_path = '' set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
   insert into mesh_data.memory_word (mesh_id, reader_id, word, grams)
   select learn_words.mesh_id, learn_words.reader_id, w.lexeme,
     array_to_tsvector(array(select distinct g from unnest(mesh_lib.grams(w.lexeme) || mesh_lib.reader_lexeme(learn_words.reader_id)) g))
@@ -67,8 +73,6 @@ language sql volatile set search_path = '' as $$
   -- Numbers and hashes are not misspelt but wrong.
   where length(w.lexeme) between 3 and 40 and w.lexeme !~ '\d.*\d.*\d'
     and not exists (select from mesh_data.memory_word k where k.mesh_id = learn_words.mesh_id and k.reader_id = learn_words.reader_id and k.word = w.lexeme)
-  order by w.lexeme
-  on conflict do nothing
 $$;
 
 -- One word of a query, as a tsquery in text. Weak: 0 an English stop word, 1 a stop word of another language, 2 is none.
@@ -117,7 +121,7 @@ language plpgsql immutable set search_path = '' as $$
 begin
   return (
     select string_agg(t.expression, ' | ')::tsquery from unnest(recall_query.terms) t
-  where t.strength >= least(1, (select max(x.strength) from unnest(recall_query.terms) x)));
+    where t.strength >= least(1, (select max(x.strength) from unnest(recall_query.terms) x)));
 end
 $$;
 
@@ -151,7 +155,7 @@ $$;
 -- of the asked ones a word has is its rank by that of who has all. Two letters that changed places leave few trigrams of a short
 -- word; such words are looked up.
 create function mesh_lib.similar_words(mesh_id uuid, readers uuid[], word text) returns text[]
-language plpgsql stable set search_path = '' as $$
+language plpgsql stable set search_path = '' set enable_seqscan = off as $$
 declare
   _grams constant text[] := mesh_lib.grams(similar_words.word);
   _swapped constant text[] := array(select overlay(similar_words.word placing reverse(substr(similar_words.word, i, 2)) from i for 2) from generate_series(1, length(similar_words.word) - 1) i);
