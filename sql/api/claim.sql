@@ -84,7 +84,7 @@ begin
   elsif cardinality(_patterns) = 0 or array_position(_patterns, null) is not null then
     perform mesh_lib.fail(400, 'say which paths: . is all of the repository', 'mesh claim --help');
   elsif cardinality(_patterns) > 50 then
-    perform mesh_lib.fail(413, 'a claim has at most 50 patterns', '');
+    perform mesh_lib.fail(413, 'a claim has at most 50 patterns: claim the folder, and quote wildcards, which a shell writes out', 'mesh claim --help');
   end if;
   _globs := mesh_lib.globs(_patterns);
   perform mesh_lib.lock_claims();
@@ -117,7 +117,8 @@ comment on function mesh.claim_paths is $$---
 cli: claim <patterns>
 who: agent
 ---
-Claim paths of the repository before you edit them, all of them or none: nobody else in the mesh gets a claim on them meanwhile, on whatever machine. Who has not asked is not held up. The same claim made again is the same claim, renewed.
+Claim paths of the repository before you edit them: nobody else in the mesh gets a claim on them meanwhile, on whatever machine.
+All of them are had, or none. It holds up nobody who does not ask. The same claim made again is the same claim, renewed.
 patterns: 1 to 50 paths from the root of the repository: src/lib.rs, a folder with all below it (src), or with * ? [abc] {a,b} within a part and ** for any folders.
 reason: what for, up to 500 characters; who wants the same reads it.
 ttl: seconds until it ends by itself, 10 to 86,400; default half an hour.
@@ -203,7 +204,8 @@ comment on function mesh.release_claim is $$---
 cli: claim release <claim_id>
 who: agent
 ---
-Release a claim of yours, so that others may claim its paths; with a key that may manage, anybody's. Repeating it is harmless.
+Release a claim of yours, so that others may claim its paths.
+A key that may manage releases anybody's. Repeating it is harmless.
 claim_id: the id that claim_paths gave.
 example: mesh claim release 019a0a6e-5f3b-7c1d-9e2f-3a4b5c6d7e8f$$;
 grant execute on function mesh.release_claim(uuid) to mesh_agent;
@@ -241,7 +243,8 @@ alias: claims
 who: agent
 columns: claim_id agent patterns exclusive reason expires_at token
 ---
-List the claims on paths that are in force, the oldest first. Who writes for a claim may show its token: of two claims on a path the later one has the greater.
+List the claims on paths that are in force, the oldest first.
+Of two claims on one path the later has the greater token: what is written under it tells an old claim from a new one.
 path: only claims that have a path in common with this path or pattern; default all.
 agent: only claims of this agent; default of all.
 limit: how many at most, 1 to 1,000; default 50.

@@ -114,7 +114,8 @@ cli: task claim <task>
 who: agent
 mcp: core
 ---
-Claim a task, so that you and nobody else work on it: of many who claim one, one gets it. Claiming what you have already renews the claim.
+Claim a task, so that you and nobody else work on it: of many who claim one, one gets it.
+Claiming what you have already renews the claim.
 The claim holds while your window is online, and for 10 minutes after it was last heard of; without a window for an hour after each claim_task and update_task. Then the task is open again. People keep what they claimed.
 task: its number; default the next you may take: first what was given to you, then the most urgent, then the oldest.
 example: mesh task claim
@@ -245,7 +246,7 @@ comment on function mesh.fail_task is $$---
 cli: task fail <task> <reason>
 who: agent
 ---
-Give up a task you have: it cannot be done, by nobody. Who made it hears of it, and tasks that wait for it stay blocked. To leave it to others, release it.
+Fail a task you have: it cannot be done. Who made it hears of it, and tasks that wait for it stay blocked. To leave it to others, release it.
 task: its number.
 reason: why, up to 500 characters.
 example: mesh task fail 12 "the design is not there"$$;
@@ -291,12 +292,13 @@ create function mesh.list_tasks(status text default null, assignee text default 
 returns table (task integer, title text, status text, why text, priority text, assignee text, claimant text, progress smallint, tags text[],
   created_by text, created_at timestamptz, changed_at timestamptz, task_id uuid)
 language sql stable set search_path = '' as $$
-  select t.number, t.title, s.status, case when s.status = 'blocked' then mesh_lib.waits_for(t.task_id) end, (mesh_lib.task_priorities())[t.priority + 1],
-    mesh_lib.name_of(t.assignee_agent_id), case when s.status not in ('open', 'blocked') then mesh_lib.name_of(t.claimant_agent_id) end, t.progress, t.tags,
-    mesh_lib.name_of(t.created_by_agent_id), t.created_at, t.changed_at, t.task_id
-  from unnest(mesh_lib.tasks_to_list(list_tasks.status, list_tasks.assignee, list_tasks.tag, list_tasks."limit", list_tasks.after)) with ordinality l (task_id, ordinal)
+  select t.number, t.title, l.status, case when l.status = 'blocked' then mesh_lib.waits_for(t.task_id) end, (mesh_lib.task_priorities())[t.priority + 1],
+    a.name, case when l.status not in ('open', 'blocked') then c.name end, t.progress, t.tags, m.name, t.created_at, t.changed_at, t.task_id
+  from mesh_lib.tasks_to_list(list_tasks.status, list_tasks.assignee, list_tasks.tag, list_tasks."limit", list_tasks.after) l
   join mesh_data.task t on t.task_id = l.task_id
-  cross join lateral (select mesh_lib.task_status(t) as status offset 0) s
+  join mesh_data.agent m on m.agent_id = t.created_by_agent_id
+  left join mesh_data.agent a on a.agent_id = t.assignee_agent_id
+  left join mesh_data.agent c on c.agent_id = t.claimant_agent_id
   order by l.ordinal
 $$;
 comment on function mesh.list_tasks is $$---
@@ -353,7 +355,7 @@ cli: task show <task>
 alias: task get
 who: agent
 ---
-Show one task whole: its details, what it depends on with their results, what waits for it, and all that was done to it.
+Show one task whole: its details, what it depends on with their results, what waits for it, and what was done to it, the latest 100 steps.
 task: its number.
 example: mesh task show 12$$;
 grant execute on function mesh.get_task(integer) to mesh_agent;

@@ -114,9 +114,7 @@ $$;
 
 -- What a glob begins with before its first wildcard. Globs with a path in common begin alike.
 create function mesh_lib.glob_beginning(glob text) returns text
-language sql immutable set search_path = '' as $$
-  select rtrim(substring(glob_beginning.glob from '^[^*?[\\]*'), '/')
-$$;
+language sql immutable return rtrim(substring(glob_beginning.glob from '^[^*?[\\]*'), '/');
 
 -- Whether some path is meant by both globs. Exact, but for very long parts with wildcards on both sides, which count as meeting.
 create function mesh_lib.globs_meet(a text, b text) returns boolean

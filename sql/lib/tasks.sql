@@ -18,14 +18,14 @@ $$;
 alter function mesh_lib.watched_since() owner to mesh_definer;
 grant execute on function mesh_lib.watched_since() to mesh_agent;
 
--- When the claim of a task ends if its agent stays silent; infinity while that is not known, and for people, who have no
--- window to be heard of by. After a pause of all relays, windows have two minutes to come back.
-create function mesh_lib.lease_ends_at(task mesh_data.task) returns timestamptz
+-- How long an agent that stays silent from now on keeps what it claimed: -infinity when it was removed, infinity for people, who
+-- have no window to be heard of by, and while no relay looks. After a pause of all relays, windows have two minutes to come back.
+create function mesh_lib.agent_lease(agent_id uuid) returns timestamptz
 language sql stable set search_path = '' as $$
   select case
       when a.removed_at is not null then '-infinity'
       when a.kind = 'person' or w.since is null then 'infinity'
-      else greatest((lease_ends_at.task).lease_ends_at, h.heard_at + mesh_lib.task_lease(), w.since + interval '2 minutes')
+      else greatest(h.heard_at + mesh_lib.task_lease(), w.since + interval '2 minutes')
     end
   from mesh_data.agent a
   cross join lateral (select mesh_lib.watched_since() as since) w
@@ -34,14 +34,20 @@ language sql stable set search_path = '' as $$
     from mesh_data.session s left join mesh_data.presence p on p.session_id = s.session_id
     where s.mesh_id = a.mesh_id and s.agent_id = a.agent_id
   ) h
-  where a.agent_id = (lease_ends_at.task).claimant_agent_id
+  where a.agent_id = agent_lease.agent_id
 $$;
+
+-- When a claim ends, of its agent's lease and its own.
+create function mesh_lib.lease_end(of_agent timestamptz, of_task timestamptz) returns timestamptz
+language sql immutable return case when lease_end.of_agent = '-infinity' then lease_end.of_agent else greatest(lease_end.of_agent, lease_end.of_task) end;
+
+-- The same of a claimed task.
+create function mesh_lib.lease_ends_at(task mesh_data.task) returns timestamptz
+language sql stable return mesh_lib.lease_end(mesh_lib.agent_lease((lease_ends_at.task).claimant_agent_id), (lease_ends_at.task).lease_ends_at);
 
 -- Whether somebody has the task: its claim has not ended.
 create function mesh_lib.is_held(task mesh_data.task) returns boolean
-language sql stable set search_path = '' as $$
-  select (is_held.task).status = 'claimed' and coalesce(mesh_lib.lease_ends_at(is_held.task) > mesh_lib.now(), false)
-$$;
+language sql stable return (is_held.task).status = 'claimed' and coalesce(mesh_lib.lease_ends_at(is_held.task) > mesh_lib.now(), false);
 
 create function mesh_lib.is_blocked(task_id uuid) returns boolean
 language sql stable set search_path = '' as $$
@@ -162,13 +168,18 @@ declare
   _given boolean;
 begin
   foreach _given in array array[true, false] loop
-    select t.* into _task from mesh_data.task t
+    with holder as materialized (
+      select c.agent_id, mesh_lib.agent_lease(c.agent_id) as lease
+      from (select distinct t.claimant_agent_id as agent_id from mesh_data.task t where t.mesh_id = _me.mesh_id and t.status = 'claimed') c
+    )
+    select t.* into _task from mesh_data.task t left join holder h on h.agent_id = t.claimant_agent_id
     where t.mesh_id = _me.mesh_id and t.status in ('open', 'claimed')
       and case when _given then t.assignee_agent_id = _me.agent_id else t.assignee_agent_id is null
         or exists (select from mesh_data.agent a where a.agent_id = t.assignee_agent_id and a.removed_at is not null) end
+      -- Who has claimed it meanwhile is no holder known here.
+      and (t.status = 'open' or mesh_lib.lease_end(h.lease, t.lease_ends_at) <= mesh_lib.now() and h.agent_id is not null)
       and not exists (select from mesh_data.task_dependency d join mesh_data.task o on o.task_id = d.depends_on_task_id
         where d.task_id = t.task_id and o.status <> 'completed')
-      and (t.status = 'open' or not mesh_lib.is_held(t))
     order by t.priority, t.number limit 1 for update of t skip locked;
     if found then
       return case _task.status when 'open' then _task else mesh_lib.lapse(_task) end;
@@ -193,8 +204,13 @@ begin
   update mesh_data.watch w set looked_at = mesh_lib.now(),
     began_at = case when w.looked_at > mesh_lib.now() - interval '1 minute' then w.began_at else mesh_lib.now() end;
   for _task in
-    select t.* from mesh_data.task t where t.status = 'claimed' and t.lease_ends_at <= mesh_lib.now() and not mesh_lib.is_held(t)
-    limit 1000 for update skip locked
+    with holder as materialized (
+      select c.agent_id, mesh_lib.agent_lease(c.agent_id) as lease
+      from (select distinct t.claimant_agent_id as agent_id from mesh_data.task t where t.status = 'claimed' and t.lease_ends_at <= mesh_lib.now()) c
+    )
+    select t.* from mesh_data.task t join holder h on h.agent_id = t.claimant_agent_id
+    where t.status = 'claimed' and mesh_lib.lease_end(h.lease, t.lease_ends_at) <= mesh_lib.now()
+    limit 1000 for update of t skip locked
   loop
     perform mesh_lib.lapse(_task);
   end loop;
@@ -246,21 +262,23 @@ begin
 end
 $$;
 
--- The tasks of the caller's mesh that are wanted, in order: what is to be done in the order it is to be done, or what is finished,
--- or all, the newest first. mesh.list_tasks says what the arguments mean.
-create function mesh_lib.tasks_to_list(wanted text, agent text, tag text, at_most integer, after uuid) returns uuid[]
+-- The tasks of the caller's mesh that are wanted, as others see them: what is to be done in the order it is to be done; or what
+-- is finished, or all, the newest first. mesh.list_tasks says what the arguments mean.
+create function mesh_lib.tasks_to_list(wanted text, agent text, tag text, at_most integer, after uuid)
+returns table (ordinal bigint, task_id uuid, status text)
 language plpgsql stable set search_path = '' as $$
+#variable_conflict use_column
 declare
   _mesh constant uuid := mesh_lib.my_mesh();
-  _status constant text := lower(btrim(tasks_to_list.wanted));
+  _wanted constant text := lower(btrim(tasks_to_list.wanted));
   _agent constant uuid := case when tasks_to_list.agent is not null then mesh_lib.agent_id_of(_mesh, lower(btrim(tasks_to_list.agent))) end;
   _tag constant text := lower(btrim(tasks_to_list.tag));
-  _to_do constant boolean := coalesce(_status in ('open', 'blocked', 'claimed'), true);
+  _to_do constant boolean := coalesce(_wanted in ('open', 'blocked', 'claimed'), true);
   _after mesh_data.task;
 begin
   if tasks_to_list.at_most not between 1 and 1000 then
     perform mesh_lib.fail(400, 'limit is 1 to 1,000', '');
-  elsif _status not in ('open', 'blocked', 'claimed', 'completed', 'failed', 'all') then
+  elsif _wanted not in ('open', 'blocked', 'claimed', 'completed', 'failed', 'all') then
     perform mesh_lib.fail(400, 'the status of a task is open, blocked, claimed, completed or failed; or all', '');
   end if;
   if tasks_to_list.after is not null then
@@ -269,17 +287,31 @@ begin
       perform mesh_lib.fail(404, 'there is no such task to go on after', 'mesh task list');
     end if;
   end if;
-  return array(
-    select t.task_id
+  return query
+    with holder as materialized (
+      select c.agent_id, mesh_lib.agent_lease(c.agent_id) as lease
+      from (select distinct t.claimant_agent_id as agent_id from mesh_data.task t where t.mesh_id = _mesh and t.status = 'claimed') c
+    ), listed as (
+      select t.task_id, t.number, case when _to_do then t.priority end as priority,
+        case when t.status in ('completed', 'failed') then t.status
+          when t.status = 'claimed' and mesh_lib.lease_end(h.lease, t.lease_ends_at) > mesh_lib.now() then 'claimed'
+          when exists (select from mesh_data.task_dependency d join mesh_data.task o on o.task_id = d.depends_on_task_id
+            where d.task_id = t.task_id and o.status <> 'completed') then 'blocked'
+          else 'open' end as status
+      from (
+        select u.* from mesh_data.task u where _to_do and u.mesh_id = _mesh and u.status in ('open', 'claimed')
+        union all
+        select f.* from mesh_data.task f where not _to_do and f.mesh_id = _mesh and _wanted in (f.status, 'all')
+      ) t
+      left join holder h on h.agent_id = t.claimant_agent_id
+      where (_agent is null or _agent in (t.assignee_agent_id, t.claimant_agent_id)) and (_tag is null or _tag = any (t.tags))
+        and (_after.task_id is null or case when _to_do then (t.priority, t.number) > (_after.priority, _after.number) else t.number < _after.number end)
+    )
+    select row_number() over (), l.task_id, l.status
     from (
-      select u.* from mesh_data.task u where _to_do and u.mesh_id = _mesh and u.status in ('open', 'claimed')
-      union all
-      select f.* from mesh_data.task f where not _to_do and f.mesh_id = _mesh and _status in (f.status, 'all')
-    ) t
-    where (_agent is null or _agent in (t.assignee_agent_id, t.claimant_agent_id)) and (_tag is null or _tag = any (t.tags))
-      and (_after.task_id is null or case when _to_do then (t.priority, t.number) > (_after.priority, _after.number) else t.number < _after.number end)
-      and (not _to_do or _status is null or mesh_lib.task_status(row(t.*)::mesh_data.task) = _status)
-    order by case when _to_do then t.priority end, case when _to_do then t.number else -t.number end limit tasks_to_list.at_most);
+      select l.* from listed l where _wanted is null or _wanted = 'all' or l.status = _wanted
+      order by l.priority, case when _to_do then l.number else -l.number end limit tasks_to_list.at_most
+    ) l;
 end
 $$;
 
@@ -331,11 +363,12 @@ $$;
 create function mesh_lib.name_of(agent_id uuid) returns text
 language sql stable set search_path = '' as $$ select a.name from mesh_data.agent a where a.agent_id = name_of.agent_id $$;
 
--- Tasks as JSON: number, title, status and result.
+-- Tasks as JSON: number, title, status and result; the first 100 of them.
 create function mesh_lib.tasks_json(task_ids uuid[]) returns json
 language sql stable set search_path = '' as $$
-  select coalesce(json_agg(json_strip_nulls(json_build_object('task', t.number, 'title', t.title, 'status', mesh_lib.task_status(t), 'result', t.result)) order by t.number), '[]')
-  from mesh_data.task t where t.task_id = any (tasks_json.task_ids)
+  select coalesce(json_agg(json_build_object('task', t.number, 'title', t.title, 'status', mesh_lib.task_status(t), 'result', t.result) order by t.number), '[]')
+  from mesh_data.task t
+  where t.task_id in (select o.task_id from mesh_data.task o where o.task_id = any (tasks_json.task_ids) order by o.number limit 100)
 $$;
 
 create function mesh_lib.depends_on(task_id uuid) returns uuid[]
@@ -344,10 +377,12 @@ language sql stable set search_path = '' as $$ select array(select d.depends_on_
 create function mesh_lib.needed_by(task_id uuid) returns uuid[]
 language sql stable set search_path = '' as $$ select array(select d.task_id from mesh_data.task_dependency d where d.depends_on_task_id = needed_by.task_id) $$;
 
+-- What was done to a task: the latest 100 steps, in order.
 create function mesh_lib.task_history(task_id uuid) returns json
 language sql stable set search_path = '' as $$
-  select coalesce(json_agg(json_strip_nulls(json_build_object('step', s.step, 'agent', a.name, 'note', s.note, 'happened_at', s.happened_at)) order by s.ordinal), '[]')
-  from mesh_data.task_step s left join mesh_data.agent a on a.agent_id = s.agent_id where s.task_id = task_history.task_id
+  select coalesce(json_agg(json_build_object('step', s.step, 'agent', a.name, 'note', s.note, 'happened_at', s.happened_at) order by s.ordinal), '[]')
+  from (select h.* from mesh_data.task_step h where h.task_id = task_history.task_id order by h.ordinal desc limit 100) s
+  left join mesh_data.agent a on a.agent_id = s.agent_id
 $$;
 
 -- Whether the caller has finished the task so: what is said again is answered again.
