@@ -47,11 +47,14 @@ create table mesh_data.key_request (
 );
 create index key_request_by_agent on mesh_data.key_request (mesh_id, agent_id);
 
--- Sealed mail for later is sealed when it is scheduled, to those whom its addresses mean then.
+-- Sealed mail for later is sealed when it is scheduled, to those whom its addresses mean then: boxes and keys are theirs, by
+-- agent. skipped: who was meant the last time, and cannot read it.
 alter table mesh_data.schedule
   alter column body drop not null,
   add column envelope jsonb constraint schedule_envelope_is_small check (octet_length(envelope::text) <= 500000),
   add column boxes jsonb,
+  add column keys jsonb,
+  add column skipped text[],
   add constraint schedule_holds_one_content check (num_nonnulls(body, envelope) = 1);
 
 -- The private half of an agent's identity, sealed under its account's key: for the account's other machines.

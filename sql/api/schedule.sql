@@ -1,7 +1,8 @@
 -- Schedules: messages the server sends later, once or again and again, as the agent who scheduled them. Each agent sees its own.
 
 grant select on mesh_data.schedule to mesh_agent;
-grant insert (mesh_id, agent_id, key_id, addresses, body, envelope, boxes, priority, cron, timezone, next_at) on mesh_data.schedule to mesh_agent;
+grant insert (schedule_id, mesh_id, agent_id, key_id, addresses, body, envelope, boxes, keys, priority, cron, timezone, next_at) on mesh_data.schedule
+  to mesh_agent;
 create policy schedule_select on mesh_data.schedule for select to mesh_agent
   using (agent_id = (select mesh_lib.my_agent()));
 create policy schedule_insert on mesh_data.schedule for insert to mesh_agent
@@ -58,6 +59,7 @@ declare
   _priority constant smallint := coalesce(mesh_lib.priority(schedule_message.priority), 1);
   _timezone constant text := mesh_lib.checked_timezone(coalesce(schedule_message.timezone, 'UTC'));
   _letter constant mesh_lib.letter := mesh_lib.letter(mesh_lib.me(), _addresses, schedule_message.message);
+  _schedule_id constant uuid := gen_random_uuid();
   _address text;
 begin
   if coalesce(cardinality(_addresses), 0) not between 1 and 1000 then
@@ -75,11 +77,17 @@ begin
       perform mesh_lib.fail(400, 'that is you: a message goes to somebody else', 'mesh peers');
     end if;
   end loop;
-  perform mesh_lib.check_scheduled(_addresses, schedule_message.message);
-  insert into mesh_data.schedule (mesh_id, agent_id, key_id, addresses, body, envelope, boxes, priority, cron, timezone, next_at)
-  values (mesh_lib.my_mesh(), mesh_lib.my_agent(), (mesh_lib.me()).key_id, _addresses, _letter.body, _letter.envelope, _letter.boxes, _priority, schedule_message.cron, _timezone,
-    mesh_lib.due_at(schedule_message.at, schedule_message."in", schedule_message.cron, _timezone))
-  returning schedule.schedule_id, schedule.next_at into schedule_message.schedule_id, schedule_message.next_at;
+  schedule_message.schedule_id := mesh_lib.check_scheduled(_addresses, schedule_message.message, _schedule_id);
+  if schedule_message.schedule_id = _schedule_id then
+    insert into mesh_data.schedule (schedule_id, mesh_id, agent_id, key_id, addresses, body, envelope, boxes, keys, priority, cron, timezone, next_at)
+    values (_schedule_id, mesh_lib.my_mesh(), mesh_lib.my_agent(), (mesh_lib.me()).key_id, _addresses, _letter.body, _letter.envelope, _letter.boxes,
+      (select jsonb_object_agg(a.agent_id, encode(a.identity_key, 'hex')) from mesh_data.agent a where a.mesh_id = (select mesh_lib.my_mesh()) and _letter.boxes ? a.agent_id::text),
+      _priority, schedule_message.cron, _timezone, mesh_lib.due_at(schedule_message.at, schedule_message."in", schedule_message.cron, _timezone));
+  end if;
+  select s.next_at into schedule_message.next_at from mesh_data.schedule s where s.schedule_id = schedule_message.schedule_id;
+  if not found then
+    perform mesh_lib.fail(410, 'this was scheduled already, and is over or cancelled', 'mesh schedule list');
+  end if;
   schedule_message.next := 'mesh schedule cancel ' || schedule_message.schedule_id;
 end
 $$;
@@ -88,7 +96,7 @@ cli: schedule <to> <message>
 who: agent
 ---
 Schedule a message for later, once or again and again. It is sent as you, also while you are away, as long as your key is good. If the server is down at that time, a message for one time is sent as soon as it is back, and a recurring one once, for the latest time it missed.
-to: one address, or several with commas between: an agent's name, @group, role:x, #room, or * for everybody else; who that is, is seen when it is sent. In a sealed mesh it is sealed now: who comes later is skipped.
+to: one address, or several with commas between: an agent's name, @group, role:x, #room, or * for everybody else; who that is, is seen when it is sent. In a sealed mesh it is sealed now, for those who are there: who comes later, or gets another key, is skipped.
 message: the text, 1 to 65,536 bytes.
 at: when: 2026-12-24T18:00 by the clock of timezone, or 2026-12-24T18:00+01:00 with an offset from UTC; at most a year ahead. Or say in or cron.
 in: after how long: 10 minutes, 2h, PT5M; at most a year.
@@ -101,12 +109,12 @@ grant execute on function mesh.schedule_message(mesh.addresses, mesh.sealed, tex
 
 create function mesh.list_scheduled() returns table (
   schedule_id uuid, "to" text, message text, state text, next_at timestamptz, cron text, timezone text, priority text, sent bigint,
-  last_at timestamptz, last_message_id uuid, error text, envelope mesh.envelope
+  last_at timestamptz, last_message_id uuid, error text, skipped text[], envelope mesh.envelope
 )
 language sql stable set search_path = '' as $$
   select s.schedule_id, array_to_string(s.addresses, ', '), s.body,
     case when s.next_at is not null then 'scheduled' when s.last_error is not null then 'failed' else 'sent' end,
-    s.next_at, s.cron, s.timezone, (array['now', 'next', 'low'])[s.priority + 1], s.sent, s.last_at, s.last_message_id, s.last_error ->> 'message',
+    s.next_at, s.cron, s.timezone, (array['now', 'next', 'low'])[s.priority + 1], s.sent, s.last_at, s.last_message_id, s.last_error ->> 'message', s.skipped,
     (s.envelope || jsonb_build_object('box', s.boxes -> s.agent_id::text))::json::mesh.envelope
   from mesh_data.schedule s
   where s.agent_id = (select mesh_lib.my_agent())
@@ -117,7 +125,7 @@ cli: schedule list
 who: agent
 columns: schedule_id to message state next_at cron error
 ---
-List the messages you scheduled: what is to come, and for 30 days what was sent or failed, and why.
+List the messages you scheduled: what is to come, and for 30 days what was sent or failed, and why. `skipped` is who was meant the last time and could not read it: it came, or got another key, after the message was sealed.
 example: mesh schedule list$$;
 grant execute on function mesh.list_scheduled() to mesh_agent;
 

@@ -82,25 +82,29 @@ $$;
 create function mesh_lib.pool_lock(pool_id uuid) returns bigint
 language sql immutable return hashtextextended('pool ' || pool_lock.pool_id::text, 0);
 
--- Who gets what is sent to a role: of `everyone` all of it; else the first who is ready, or the pool, where the mail waits.
+-- Who gets what is sent to a role: of `everyone` all of it; else the first who is ready, or the pool, where the mail waits. Only
+-- those `among` these count, where it is not null: nobody when there are none.
 -- ME404 when nobody has the role and no pool has the name, ME409 when nobody is ready and the pool does not queue.
 -- A sender about to queue and an agent that arrives cannot miss each other: the sender shares the pool's lock until it has
 -- committed, and looks once more under it; who arrives says so, then takes the lock for itself, and looks for mail under it.
 -- Whoever comes second sees what the first has committed.
-create function mesh_lib.role_recipients(me mesh_lib.identity, address text, everyone boolean) returns uuid[]
+create function mesh_lib.role_recipients(me mesh_lib.identity, address text, everyone boolean, among uuid[]) returns uuid[]
 language plpgsql volatile set search_path = '' as $$
 declare
   _mesh_id constant uuid := (role_recipients.me).mesh_id;
   _pool_id constant uuid := mesh_lib.pool_id(_mesh_id, role_recipients.address);
   _fallback constant text := (select p.fallback from mesh_data.pool p where p.pool_id = _pool_id);
-  _agents constant uuid[] := mesh_lib.role_agents(_mesh_id, role_recipients.address);
+  _agents uuid[] := mesh_lib.role_agents(_mesh_id, role_recipients.address);
   _willing uuid[];
   _first uuid;
 begin
   if cardinality(_agents) = 0 and _fallback is null then
     perform mesh_lib.fail(404, format('nobody in this mesh has the role %L', left(mesh_lib.role_in(role_recipients.address), 64)), 'mesh peers',
       jsonb_build_object('asked', left(role_recipients.address, 64), 'candidates', mesh_lib.roles(_mesh_id)));
-  elsif role_recipients.everyone then
+  elsif role_recipients.among is not null then
+    _agents := array(select u.agent_id from unnest(_agents) with ordinality u (agent_id, ordinal) where u.agent_id = any (role_recipients.among) order by u.ordinal);
+  end if;
+  if role_recipients.everyone or cardinality(_agents) = 0 and role_recipients.among is not null then
     return _agents;
   end if;
   _willing := mesh_lib.willing(_agents, (role_recipients.me).agent_id);

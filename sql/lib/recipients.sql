@@ -22,8 +22,9 @@ create function mesh_lib.is_one(address text) returns boolean
 language sql immutable return is_one.address !~ '^[*@#]|:';
 
 -- Whom an address means to this sender, who may be among them: agents, or the pool where it waits for one. ME404 with
--- those there are when it means nobody; * means everybody, were it nobody. `everyone`: of a role all, not the first.
-create function mesh_lib.recipients(me mesh_lib.identity, address text, everyone boolean) returns uuid[]
+-- those there are when it means nobody; * means everybody, were it nobody. `everyone`: of a role all, not the first. `among`:
+-- of a role only these.
+create function mesh_lib.recipients(me mesh_lib.identity, address text, everyone boolean, among uuid[] default null) returns uuid[]
 language plpgsql volatile set search_path = '' as $$
 begin
   if recipients.address = '*' then
@@ -31,7 +32,7 @@ begin
   elsif recipients.address like '@%' then
     return mesh_lib.group_agents((recipients.me).mesh_id, recipients.address);
   elsif recipients.address like 'role:%' then
-    return mesh_lib.role_recipients(recipients.me, recipients.address, recipients.everyone);
+    return mesh_lib.role_recipients(recipients.me, recipients.address, recipients.everyone, recipients.among);
   elsif recipients.address like '#%' then
     return mesh_lib.room_recipients(recipients.me, recipients.address);
   end if;

@@ -20,6 +20,25 @@ begin
 end
 $$;
 
+-- What a schedule sends: a text, or its envelope with the boxes of those who have the key that it was sealed for. ME409 when its
+-- sender has not: nobody would believe it.
+create function mesh_lib.scheduled_content(schedule mesh_data.schedule) returns jsonb
+language plpgsql stable set search_path = '' as $$
+declare
+  _boxes jsonb;
+begin
+  if schedule.envelope is null then
+    return to_jsonb(schedule.body);
+  end if;
+  select jsonb_object_agg(b.key, b.value) into _boxes
+  from jsonb_each(schedule.boxes) b join mesh_data.agent a on a.agent_id = b.key::uuid and encode(a.identity_key, 'hex') = schedule.keys ->> b.key;
+  if not coalesce(_boxes ? schedule.agent_id::text, false) then
+    perform mesh_lib.fail(409, 'its sender has another key than it was sealed with: schedule it again', 'mesh schedule list');
+  end if;
+  return schedule.envelope || jsonb_build_object('boxes', _boxes);
+end
+$$;
+
 -- Send what is due of one schedule, and set its next time: after now, so what was missed is sent once. What it sends may be
 -- refused: that ends it when it was its only time. False: somebody holds what it needs, and it is put behind the others.
 create function mesh_lib.send_scheduled(schedule mesh_data.schedule) returns boolean
@@ -29,15 +48,17 @@ declare
   _error json;
   _posted record;
   _message_id uuid;
+  _skipped text[];
   _sqlstate text; _message text; _hint text; _detail text; _constraint text;
 begin
   begin
     select p.status, p.answer into _posted from mesh_lib.post(array[mesh_lib.letter(mesh_lib.scheduler(schedule), schedule.addresses,
-      coalesce(to_jsonb(schedule.body), schedule.envelope || jsonb_build_object('boxes', schedule.boxes)), schedule.priority,
+      mesh_lib.scheduled_content(schedule), schedule.priority,
       key => format('schedule %s %s', schedule.schedule_id, extract(epoch from schedule.next_at)),
-      occurrence_at => case when schedule.envelope is not null then schedule.next_at end)], null) p;
+      occurrence_at => schedule.next_at)], null) p;
     if _posted.status = 200 then
       _message_id := (_posted.answer ->> 'message_id')::uuid;
+      _skipped := array(select r ->> 'agent' from json_array_elements(_posted.answer -> 'recipients') r where r ->> 'state' = 'skipped');
     elsif _posted.status = 503 then
       perform mesh_lib.fail(503, _posted.answer ->> 'message', '');
     else
@@ -57,7 +78,7 @@ begin
     _error := mesh_lib.error_object(_sqlstate, _message, _hint, _detail, _constraint);
   end;
   update mesh_data.schedule s
-  set next_at = _next_at, last_at = mesh_lib.now(), last_message_id = coalesce(_message_id, s.last_message_id), last_error = _error,
+  set next_at = _next_at, last_at = mesh_lib.now(), last_message_id = coalesce(_message_id, s.last_message_id), last_error = _error, skipped = nullif(_skipped, '{}'),
     sent = s.sent + case when _message_id is not null then 1 else 0 end
   where s.schedule_id = send_scheduled.schedule.schedule_id;
   return true;

@@ -70,6 +70,9 @@ declare
 begin
   if letter.notice is not null or letter.envelope is null and not check_sealing.sealed then
     return;
+  elsif letter.occurrence_at is not null and (letter.envelope is null or not check_sealing.sealed) then
+    perform mesh_lib.fail(409, format('this mesh was made %s after this was scheduled: cancel it, and schedule it again', case when check_sealing.sealed then 'sealed' else 'open' end),
+      'mesh schedule list');
   elsif letter.envelope is null then
     perform mesh_lib.fail(400, 'this mesh is sealed, and this came as plain text: a client with a key of its own seals what it sends', 'mesh send --help');
   elsif not check_sealing.sealed then
@@ -85,7 +88,7 @@ begin
   if cardinality(_pending) > 0 and not exists (select from unnest(letter.addresses) x where not mesh_lib.is_one(x)) then
     perform mesh_lib.fail_pending((select a.name from mesh_data.agent a where a.agent_id = _pending[1]));
   elsif letter.occurrence_at is not null then
-    -- Sealed when it was scheduled: who has come since, or has another key, cannot read it.
+    -- Sealed when it was scheduled: who has come since, or has another key, has no box.
     _pending := array(select u from unnest(letter.agents) u where u < mesh_lib.first_pool_id() and not letter.boxes ? u::text);
   end if;
   if cardinality(_pending) > 0 then
@@ -167,17 +170,29 @@ begin
 end
 $$;
 
--- A definer: a letter for later, which is sealed now for those its addresses mean now. ME409 as for check_sealing.
-create function mesh_lib.check_scheduled(addresses text[], content jsonb) returns void
+-- A definer: a letter for later, which is sealed now for those its addresses mean now, all who have a role. ME409 as for
+-- check_sealing. Returns the id that its schedule has, or is to have: what is scheduled again is the same schedule.
+create function mesh_lib.check_scheduled(addresses text[], content jsonb, inout schedule_id uuid)
 language plpgsql volatile security definer set search_path = '' as $$
+declare
+  _letter mesh_lib.letter := mesh_lib.letter(mesh_lib.me(), check_scheduled.addresses, check_scheduled.content,
+    key => 'scheduled ' || mesh_lib.sealed_id(check_scheduled.content), everyone => true);
 begin
-  if jsonb_typeof(check_scheduled.content) = 'object' or mesh_lib.is_sealed(mesh_lib.my_mesh()) then
-    perform mesh_lib.addressed(mesh_lib.letter(mesh_lib.me(), check_scheduled.addresses, check_scheduled.content));
+  if _letter.envelope is null and not mesh_lib.is_sealed(mesh_lib.my_mesh()) then
+    return;
   end if;
+  _letter.message_id := check_scheduled.schedule_id;
+  _letter := (mesh_lib.claim_keys(array[_letter]))[1];
+  if _letter.error is not null then
+    perform mesh_lib.fail(mesh_lib.status_of(_letter.error ->> 'code'), _letter.error ->> 'message', 'mesh schedule list');
+  elsif not _letter.duplicate then
+    perform mesh_lib.addressed(_letter);
+  end if;
+  check_scheduled.schedule_id := _letter.message_id;
 end
 $$;
-alter function mesh_lib.check_scheduled(text[], jsonb) owner to mesh_definer;
-grant execute on function mesh_lib.check_scheduled(text[], jsonb) to mesh_agent;
+alter function mesh_lib.check_scheduled(text[], jsonb, uuid) owner to mesh_definer;
+grant execute on function mesh_lib.check_scheduled(text[], jsonb, uuid) to mesh_agent;
 
 -- Recipients as they are answered, and those who were skipped.
 create function mesh_lib.with_skipped(recipients json, skipped text[]) returns json

@@ -15,6 +15,8 @@ create function mesh_lib.addressed(inout letter mesh_lib.letter)
 language plpgsql volatile set search_path = '' as $$
 declare
   _me constant mesh_lib.identity := letter.me;
+  -- What was sealed for later has its readers already.
+  _among constant uuid[] := case when letter.occurrence_at is not null and letter.envelope is not null then array(select k::uuid from jsonb_object_keys(letter.boxes) k) end;
   _address text;
   _excluded uuid[];
 begin
@@ -36,7 +38,7 @@ begin
   end if;
   letter.agents := '{}';
   foreach _address in array letter.addresses loop
-    letter.agents := letter.agents || mesh_lib.recipients(_me, _address, letter.everyone);
+    letter.agents := letter.agents || mesh_lib.recipients(_me, _address, letter.everyone, _among);
     if _address like '#%' then
       letter.room_id := mesh_lib.letter_room(letter, _address);
     end if;

@@ -8,6 +8,7 @@ select mesh_id as proj from mesh_data.mesh where name = 'proj' \gset
 
 -- Open, then sealed
 select t.send('commander', 'backend', 'in the open') as open_one \gset
+select t.does('backend', 'schedule_message', '{"to": "commander", "message": "in the open, later", "in": "1 hour"}') as planned \gset
 select t.send('commander', 'designer', 'kept from the open') as kept \gset
 select t.refuses('an open mesh takes no envelope', 409, 'commander', 'send_message', jsonb_build_object('to', 'backend', 'message', t.envelope('commander', '{backend}')));
 select t.refuses('a mode is sealed or open', 400, 'alice', 'set_mode', jsonb_build_object('mode', 'closed', 'certificate', t.signed('alice')), 'proj');
@@ -174,7 +175,10 @@ select t.pass('0');
 
 -- Later
 select t.refuses('what is for later is sealed for those who are there now', 409, 'commander', 'schedule_message', jsonb_build_object('to', '#hall', 'in', '1 hour', 'message', t.envelope('commander', '{backend}')));
-select t.does('commander', 'schedule_message', jsonb_build_object('to', '#hall', 'cron', '@hourly', 'message', t.envelope('commander', '{backend,designer}', 'later'))) as later \gset
+select t.envelope('commander', '{backend,designer}', 'later') as envelope \gset
+select t.does('commander', 'schedule_message', jsonb_build_object('to', '#hall', 'cron', '@hourly', 'message', :'envelope'::jsonb)) as later \gset
+select is(t.does('commander', 'schedule_message', jsonb_build_object('to', '#hall', 'cron', '@hourly', 'message', :'envelope'::jsonb)), :'later'::jsonb, 'scheduled again it is the same schedule');
+select t.refuses('and to others it is another', 409, 'commander', 'schedule_message', jsonb_build_object('to', '@web', 'cron', '@hourly', 'message', :'envelope'::jsonb));
 select is(t.does('commander', 'list_scheduled') #>> '{0,envelope,box}', t.box('commander'), 'who scheduled it can read it');
 select t.does('commander', 'invite_to_room', '{"room": "hall", "agents": ["carol"]}');
 select t.pass('2 hours');
@@ -182,11 +186,43 @@ select mesh_lib.tick();
 select m.message_id as came from mesh_data.message m where m.occurrence_at is not null \gset
 select is((select array_agg(a.name || ' ' || d.box order by a.name) from mesh_data.delivery d join mesh_data.agent a using (agent_id) where d.message_id = :'came'), array['backend ' || t.box('backend'), 'designer ' || t.box('designer')], 'it comes to those for whom it was sealed, and not to who came since');
 select ok(t.does('backend', 'list_messages', '{"room": "hall"}') #>> '{-1,envelope,occurrence}' is not null, 'and says for which time it is');
-select isnt(:'came', (select (s.envelope ->> 'document')::jsonb ->> 'id' from mesh_data.schedule s), 'each time is a message of its own');
+select isnt(:'came', (select (s.envelope ->> 'document')::jsonb ->> 'id' from mesh_data.schedule s where s.envelope is not null), 'each time is a message of its own');
 select t.pass('4 hours'), mesh_lib.tick();
 select is((select count(*) from mesh_data.message m where m.occurrence_at is not null), 2::bigint, 'again and again');
+select is(t.does('commander', 'list_scheduled') #> '{0,skipped}', '["carol"]', 'who scheduled it sees who was skipped');
+select t.key('backend', 'another');
+select t.pass('6 hours'), mesh_lib.tick();
+select is(t.does('commander', 'list_scheduled') #> '{0,skipped}', '["backend", "carol"]', 'so is who has another key by now');
+select t.key('backend', 'identity of backend');
+select matches(t.does('backend', 'list_scheduled') #>> '{0,error}', 'made sealed after this was scheduled', 'what was scheduled in the open is not sent in a sealed mesh');
+select is((select count(*) from mesh_data.message m where m.sender_agent_id = t.id_of('backend') and m.body is not null and m.sent_at > (select e.mode_at from mesh_data.mesh e where e.mesh_id = :'proj')), 0::bigint, 'in no way');
 select t.pass('0');
 select is(t.does('commander', 'cancel_scheduled', jsonb_build_object('schedule_id', :'later'::jsonb ->> 'schedule_id')) #>> '{envelope,box}', t.box('commander'), 'cancelled, it is shown to who scheduled it');
+
+select t.does('commander', 'schedule_message', jsonb_build_object('to', 'backend', 'in', '1 hour', 'message', t.envelope('commander', '{backend}')));
+select t.key('commander', 'another');
+select t.pass('2 hours'), mesh_lib.tick();
+select matches(t.does('commander', 'list_scheduled') #>> '{0,error}', 'its sender has another key', 'of who has another key nothing is sent that was sealed with the one before');
+select t.key('commander', 'identity of commander'), t.pass('0');
+
+-- Later, to a role
+select t.does('commander', 'create_pool', '{"name": "shift", "agents": ["backend"], "fallback": "reject"}');
+select t.does('commander', 'schedule_message', jsonb_build_object('to', 'role:shift', 'in', '1 hour', 'message', t.envelope('commander', '{backend}', 'shift'))) as shift \gset
+select t.pass('10 hours');
+select t.presence('designer', 'confirm');
+select t.does('commander', 'edit_pool', '{"name": "shift", "agents": ["designer", "backend"], "fallback": "queue"}');
+select mesh_lib.tick();
+select is((select d.agent_id >= mesh_lib.first_pool_id() from mesh_data.delivery d where d.message_id = (select s.last_message_id from mesh_data.schedule s where s.schedule_id = (:'shift'::jsonb ->> 'schedule_id')::uuid)),
+  true, 'for a role it waits for those it was sealed for, whoever else is there');
+select t.open('backend', extra => jsonb_build_object('hello', t.signed('identity of backend', mesh_lib.now())));
+select is((select d.box from mesh_data.delivery d where d.message_id = (select s.last_message_id from mesh_data.schedule s where s.schedule_id = (:'shift'::jsonb ->> 'schedule_id')::uuid)),
+  t.box('backend'), 'who get it');
+select t.pass('0');
+select t.does('commander', 'schedule_message', jsonb_build_object('to', 'role:shift', 'in', '1 hour', 'message', t.envelope('commander', '{backend,designer}', 'shift'))) as shift \gset
+select t.does('commander', 'edit_pool', '{"name": "shift", "agents": ["carol"]}');
+select t.pass('2 hours'), mesh_lib.tick();
+select is((select s.last_error ->> 'code' from mesh_data.schedule s where s.schedule_id = (:'shift'::jsonb ->> 'schedule_id')::uuid), 'ME410', 'when none of them has the role any more, it is over');
+select t.pass('0');
 
 -- Identities
 select is((select array_agg(i ->> 'agent' order by i ->> 'agent') from jsonb_array_elements(t.does('designer', 'list_identities')) i), '{alice,backend,carol,commander,designer}', 'everybody''s public key is to be had in the mesh');
@@ -214,8 +250,12 @@ select is((select m.body from mesh_data.message m where m.message_id = :'kept'),
 select t.pass('0');
 
 -- Open again
+select t.does('commander', 'schedule_message', jsonb_build_object('to', '#hall', 'in', '1 hour', 'message', t.envelope('commander', '{backend,carol}', 'once'))) as sealed \gset
 select t.works('the owner makes it open again', 'alice', 'set_mode', jsonb_build_object('mode', 'open', 'certificate', t.signed('alice')), 'proj');
 select is((select count(*) from mesh_data.message where mesh_id = :'proj' and envelope is not null and body is not null), 0::bigint, 'what was sealed stays sealed');
+select t.pass('2 hours'), mesh_lib.tick();
+select matches(jsonb_path_query_first(t.does('commander', 'list_scheduled'), '$[*] ? (@.schedule_id == $id)', jsonb_build_object('id', :'sealed'::jsonb -> 'schedule_id')) ->> 'error', 'made open after this was scheduled', 'what was scheduled sealed is not sent in the open');
+select t.pass('0');
 select t.works('and plain text is taken', 'commander', 'send_message', '{"to": "backend", "message": "in the open"}');
 select is(t.does('bob', 'create_mesh', '{"name": "hidden", "mode": "sealed"}') ->> 'mode', 'sealed', 'a mesh is made sealed');
 select t.refuses('or in no other mode', 400, 'bob', 'create_mesh', '{"name": "hidden2", "mode": "half"}');
