@@ -2,7 +2,7 @@
 -- like all mail. Every notice is sent here.
 
 -- Tell each of these agents, but the caller, and the room; who is told in its own right is not told in the room again. Answers
--- with the addresses, each with the message or why it was refused: a block, a full inbox or a turn undoes no call.
+-- with the addresses, each with the message or why it was refused: a block or a full inbox undoes no call.
 create function mesh_lib.notify_agents(agents uuid[], room_id uuid, notice text, data jsonb) returns json
 language plpgsql volatile set search_path = '' as $$
 declare

@@ -285,14 +285,14 @@ begin
   select array_agg(r.room_id) into _rooms
   from (
     select r.room_id from mesh_data.room r
-    where r.room_id = any (array(select l.room_id from unnest(letters) l where l.error is null and not l.duplicate)) and r.mode <> 'free'
+    where r.room_id = any (array(select l.room_id from unnest(letters) l where l.error is null and not l.duplicate and l.notice is null)) and r.mode <> 'free'
     order by r.room_id for no key update
   ) r;
   if _rooms is null then
     return;
   end if;
   for _i in 1..cardinality(letters) loop
-    continue when letters[_i].error is not null or letters[_i].duplicate or not coalesce(letters[_i].room_id = any (_rooms), false);
+    continue when letters[_i].error is not null or letters[_i].duplicate or letters[_i].notice is not null or not coalesce(letters[_i].room_id = any (_rooms), false);
     begin
       perform mesh_lib.take_floor(letters[_i].room_id, ((letters[_i]).me).agent_id);
     exception when others then

@@ -259,14 +259,19 @@ select is(t.texts(t.does('alice', 'room_history', '{"room": "build"}', 'proj')),
 select t.does('commander', 'close_room', '{"room": "build"}');
 select is(t.step('commander', 'claim_task', 83) ->> 'status' || (t.step('commander', 'complete_task', 83, '{"result": "x"}') #>> '{answer,notices,0,refused}'), '200the room #build is closed', 'a room that was closed stops nothing');
 select t.refuses('a room that was closed, for a new task', 410, 'commander', 'create_task', '{"title": "x", "room": "build"}');
+select t.does('commander', 'create_room', '{"name": "round", "members": ["backend", "alice"], "mode": "round-robin"}');
+select t.does('alice', 'send_message', '{"to": "#round", "message": "I begin"}', 'proj');
+select is(t.does('backend', 'create_task', '{"title": "out of turn", "room": "round"}') -> 'notices' -> 0 ->> 'refused', null, 'a notice waits for no turn');
+select is(t.call('commander', 'send_message', '{"to": "#round", "message": "my turn"}') ->> 'status', '200', 'and takes none');
+select t.step('alice', 'fail_task', k.number, '{"reason": "tidied"}', 'proj') from mesh_data.task k where k.title = 'out of turn';
 select t.does('backend', 'block_agent', '{"agent": "commander"}');
 select is(t.does('commander', 'create_task', '{"title": "unheard", "assignee": "backend"}') -> 'notices', '[{"to": "backend", "refused": "backend does not take your messages"}]', 'who blocks the caller is not told, and the answer says so');
-select is(t.step('backend', 'claim_task', 84) ->> 'status', '200', 'but it has the task');
+select is(t.step('backend', 'claim_task', 85) ->> 'status', '200', 'but it has the task');
 select t.does('backend', 'unblock_agent', '{"agent": "commander"}');
 insert into mesh_data.delivery (message_id, mesh_id, agent_id, sender_agent_id, position)
 select mesh_lib.new_id(), a.mesh_id, a.agent_id, a.agent_id, nextval('mesh_data.message_position') from mesh_data.agent a, generate_series(1, 10000) where a.name = 'commander';
-select ok(t.step('backend', 'complete_task', 84, '{"result": "x"}') #>> '{answer,notices,0,refused}' like 'the inbox of commander is full%', 'a full inbox stops nothing');
-select is(t.state(84), 'completed backend', 'the task is completed');
+select ok(t.step('backend', 'complete_task', 85, '{"result": "x"}') #>> '{answer,notices,0,refused}' like 'the inbox of commander is full%', 'a full inbox stops nothing');
+select is(t.state(85), 'completed backend', 'the task is completed');
 
 -- Limits
 insert into mesh_data.task_step (task_id, mesh_id, step, happened_at) select k.task_id, k.mesh_id, 'updated', mesh_lib.now() from mesh_data.task k join mesh_data.mesh m using (mesh_id), generate_series(1, 1000) where m.name = 'proj' and k.number = 81;
@@ -277,6 +282,12 @@ select mesh_lib.new_id(), a.mesh_id, 100 + n, 'x', a.agent_id, mesh_lib.now(), m
 select t.works('the 10,000th unfinished task', 'backend', 'create_task', '{"title": "x"}');
 select t.refuses('one more', 429, 'backend', 'create_task', '{"title": "x"}');
 select is(t.call('backend', 'claim_task') #>> '{answer,task}', '80', 'the next of 10,000 is found');
+
+-- In a sealed mesh notices are the server's own words, and readable to it
+select t.does('alice', 'set_mode', jsonb_build_object('mode', 'sealed', 'certificate', t.signed('alice')), 'proj');
+select t.step('alice', 'fail_task', 81, '{"reason": "tidied"}', 'proj'), t.take('backend', '{"limit": 100}'), t.take('backend', '{"limit": 100}');
+select is(t.does('commander', 'create_task', '{"title": "in secret", "assignee": "backend"}') -> 'notices' -> 0 ->> 'refused', null, 'in a sealed mesh notices are sent as they are');
+select ok(t.does('backend', 'check_messages') #> '{messages,0}' @> '{"from": "commander", "message": "task 10095 was given to you: in secret", "envelope": {"notice": true}}', 'and told from what people say');
 
 select finish();
 rollback;
