@@ -22,6 +22,9 @@ alter table mesh_data.message
 alter table mesh_data.delivery
   add column box text constraint delivery_box_is_short check (length(box) <= 200);
 
+-- When the identity key took the place of another: boxes from before are for that other. Null: it is the first.
+alter table mesh_data.agent add column key_at timestamptz;
+
 -- Boxes of those who may read a message and have no delivery of it: who may get mail that waits for a role, and whom a
 -- reader granted what was said before they came.
 create table mesh_data.box (

@@ -1,7 +1,7 @@
 -- Agents: durable named slots in a mesh. Seen by everybody in it; made and edited by keys that may manage.
 
 grant select on mesh_data.agent to mesh_agent;
-grant insert (mesh_id, member_id, name, kind, role, launch_prompt), update (name, role, launch_prompt, removed_at, identity_key, chain) on mesh_data.agent to mesh_agent;
+grant insert (mesh_id, member_id, name, kind, role, launch_prompt), update (name, role, launch_prompt, removed_at, identity_key, key_at, chain) on mesh_data.agent to mesh_agent;
 create policy agent_select on mesh_data.agent for select to mesh_agent
   using (mesh_id = any ((select mesh_lib.my_meshes())::uuid[]));
 create policy agent_insert on mesh_data.agent for insert to mesh_agent
@@ -88,6 +88,7 @@ begin
   update mesh_data.agent a set removed_at = mesh_lib.now() where a.agent_id = _agent.agent_id;
   update mesh_data.key k set revoked_at = mesh_lib.now() where k.agent_id = _agent.agent_id and k.revoked_at is null;
   update mesh_data.invite i set revoked_at = mesh_lib.now() where i.agent_id = _agent.agent_id and i.revoked_at is null;
+  perform mesh_lib.forget_identities(array[_agent.agent_id]);
   update mesh_data.session s set ended_at = mesh_lib.now(), ended_why = 'this agent was removed' where s.agent_id = _agent.agent_id and s.ended_at is null;
   perform mesh_lib.record(_agent.mesh_id, 'agent_removed', jsonb_build_object('agent', _agent.name));
   perform mesh_lib.ping();

@@ -15,11 +15,13 @@ declare
   _room_id constant uuid := mesh_lib.room_to_read(_me, request_keys.room);
 begin
   with wanted as (
-    insert into mesh_data.key_request (message_id, agent_id, mesh_id)
-    select m.message_id, _me.agent_id, _me.mesh_id from mesh_data.message m
-    where m.room_id = _room_id and m.envelope is not null and m.sender_agent_id <> _me.agent_id
-      and not exists (select from mesh_data.delivery d where d.message_id = m.message_id and d.agent_id = _me.agent_id and d.box is not null)
-      and not exists (select from mesh_data.box b where b.message_id = m.message_id and b.agent_id = _me.agent_id)
+    insert into mesh_data.key_request (message_id, agent_id, mesh_id, created_at)
+    select m.message_id, _me.agent_id, _me.mesh_id, mesh_lib.now()
+    from (
+      select r.message_id, r.sender_agent_id, r.sent_at, r.position from mesh_data.message r
+      where r.room_id = _room_id and r.envelope is not null order by r.position desc limit 10000
+    ) m
+    where not mesh_lib.can_open(m.message_id, m.sender_agent_id, m.sent_at, _me.agent_id)
     order by m.position desc limit 1000
     on conflict do nothing
     returning 1
@@ -33,7 +35,7 @@ comment on function mesh.request_keys is $$---
 cli: room ask <room>
 who: agent
 ---
-Ask to read what was sealed in a room before you came, the newest 1,000 messages. A member who can read them grants it.
+Ask to read what was sealed in a room before you came, or for a key you had before: the newest 1,000 messages, of the last 10,000 there. A member who can read them grants it.
 room: the room's name, with or without #; you are in it.
 example: mesh room ask standup$$;
 alter function mesh.request_keys(text) owner to mesh_definer;
@@ -61,9 +63,7 @@ begin
     where q.mesh_id = _me.mesh_id and q.agent_id <> _me.agent_id and (_agent_id is null or q.agent_id = _agent_id)
       -- Who asks must still be in the room, and who is asked must be able to read it.
       and exists (select from mesh_data.room_member r where r.room_id = m.room_id and r.agent_id = q.agent_id)
-      and (m.sender_agent_id = _me.agent_id
-        or exists (select from mesh_data.delivery d where d.message_id = m.message_id and d.agent_id = _me.agent_id and d.box is not null)
-        or exists (select from mesh_data.box b where b.message_id = m.message_id and b.agent_id = _me.agent_id))
+      and mesh_lib.can_open(m.message_id, m.sender_agent_id, m.sent_at, _me.agent_id)
     order by a.name, m.position limit list_key_requests."limit";
 end
 $$;
@@ -80,7 +80,7 @@ alter function mesh.list_key_requests(text, integer) owner to mesh_definer;
 grant execute on function mesh.list_key_requests(text, integer) to mesh_agent;
 
 -- A definer: it writes what another may read.
-create function mesh.grant_key(inout agent text, boxes mesh.boxes, out granted bigint)
+create function mesh.grant_key(inout agent text, boxes mesh.boxes, identity_key mesh.public_key default null, out granted bigint)
 language plpgsql volatile security definer set search_path = '' as $$
 declare
   _me constant mesh_lib.identity := mesh_lib.me();
@@ -90,6 +90,8 @@ begin
     or exists (select from jsonb_each_text(grant_key.boxes) b where not mesh_lib.is_box(b.value))
   then
     perform mesh_lib.fail(400, 'boxes are an object of message ids and sealed boxes, 1 to 1,000, that the client makes', 'mesh grant ' || _agent.name);
+  elsif decode(grant_key.identity_key, 'hex') <> _agent.identity_key then
+    perform mesh_lib.fail(409, format('%s has another key than these boxes are for', _agent.name), 'mesh grant ' || _agent.name);
   end if;
   with asked as (
     -- Only what was asked for, and the caller can read.
@@ -97,14 +99,16 @@ begin
     where q.agent_id = _agent.agent_id and grant_key.boxes ? q.message_id::text
       and exists (select from mesh_data.message m where m.message_id = q.message_id and m.mesh_id = _me.mesh_id
         and exists (select from mesh_data.room_member r where r.room_id = m.room_id and r.agent_id = _agent.agent_id)
-        and (m.sender_agent_id = _me.agent_id
-          or exists (select from mesh_data.delivery d where d.message_id = m.message_id and d.agent_id = _me.agent_id and d.box is not null)
-          or exists (select from mesh_data.box b where b.message_id = m.message_id and b.agent_id = _me.agent_id)))
+        and mesh_lib.can_open(m.message_id, m.sender_agent_id, m.sent_at, _me.agent_id))
     returning q.message_id
+  ), mail as (
+    update mesh_data.delivery d set box = grant_key.boxes ->> a.message_id::text from asked a
+    where d.message_id = a.message_id and d.agent_id = _agent.agent_id
   ), given as (
-    insert into mesh_data.box (message_id, agent_id, mesh_id, box, granted_by_agent_id)
-    select a.message_id, _agent.agent_id, _me.mesh_id, grant_key.boxes ->> a.message_id::text, _me.agent_id from asked a
-    on conflict do nothing
+    insert into mesh_data.box (message_id, agent_id, mesh_id, box, granted_by_agent_id, created_at)
+    select a.message_id, _agent.agent_id, _me.mesh_id, grant_key.boxes ->> a.message_id::text, _me.agent_id, mesh_lib.now() from asked a
+    -- One that is there is for a key from before.
+    on conflict on constraint box_pkey do update set box = excluded.box, granted_by_agent_id = excluded.granted_by_agent_id, created_at = excluded.created_at
     returning 1
   )
   select count(*) into grant_key.granted from given;
@@ -121,9 +125,10 @@ mcp: never
 Let an agent read messages it asked for: the client boxes their keys for it.
 agent: the agent's name.
 boxes: a sealed box for it by message id, up to 1,000, as the client makes them.
+identity_key: the key they are for, as list_key_requests gave it; refused when the agent has another by now. Default not asked.
 example: mesh grant designer$$;
-alter function mesh.grant_key(text, mesh.boxes) owner to mesh_definer;
-grant execute on function mesh.grant_key(text, mesh.boxes) to mesh_agent;
+alter function mesh.grant_key(text, mesh.boxes, mesh.public_key) owner to mesh_definer;
+grant execute on function mesh.grant_key(text, mesh.boxes, mesh.public_key) to mesh_agent;
 
 create function mesh.report_unopened(message_ids uuid[], reason text, out reported bigint)
 language plpgsql volatile set search_path = '' as $$

@@ -29,7 +29,8 @@ begin
     _agent.mesh_id, _agent.agent_id, _agent.member_id, coalesce(create_agent_key.manage, true))
   returning key.key_id into create_agent_key.key_id;
   update mesh_data.agent a
-  set identity_key = decode(create_agent_key.identity_key, 'hex'), chain = jsonb_build_array(create_agent_key.certificate::jsonb)
+  set key_at = case when a.identity_key <> decode(create_agent_key.identity_key, 'hex') then mesh_lib.now() else a.key_at end,
+    identity_key = decode(create_agent_key.identity_key, 'hex'), chain = jsonb_build_array(create_agent_key.certificate::jsonb)
   where a.agent_id = _agent.agent_id;
   if create_agent_key.wrapped is not null then
     perform mesh_lib.keep_identity(_agent.agent_id, create_agent_key.wrapped);

@@ -21,9 +21,10 @@ begin
   if envelope_for.message.envelope is null and envelope_for.message.notice is null then
     return null;
   end if;
+  -- What was granted comes first: it was asked for because there was no other, or one for a key from before.
   return mesh_lib.envelope(envelope_for.message, coalesce(
+    (select b.box from mesh_data.box b where b.message_id = envelope_for.message.message_id and b.agent_id = envelope_for.reader),
     case when envelope_for.message.sender_agent_id = envelope_for.reader then envelope_for.message.sender_box end,
-    (select d.box from mesh_data.delivery d where d.message_id = envelope_for.message.message_id and d.agent_id = envelope_for.reader),
-    (select b.box from mesh_data.box b where b.message_id = envelope_for.message.message_id and b.agent_id = envelope_for.reader)));
+    (select d.box from mesh_data.delivery d where d.message_id = envelope_for.message.message_id and d.agent_id = envelope_for.reader)));
 end
 $$;

@@ -107,6 +107,7 @@ begin
   update mesh_data.key k set revoked_at = mesh_lib.now() where k.member_id = end_member.member_id and k.revoked_at is null;
   perform mesh_lib.end_sessions(array(select k.key_id from mesh_data.key k where k.member_id = end_member.member_id), 'this key was revoked');
   update mesh_data.agent a set removed_at = mesh_lib.now() where a.member_id = end_member.member_id and a.removed_at is null;
+  perform mesh_lib.forget_identities(array(select a.agent_id from mesh_data.agent a where a.member_id = end_member.member_id));
   perform mesh_lib.record(_mesh_id, 'member_left', jsonb_build_object('member_id', end_member.member_id));
   perform mesh_lib.ping();
 end

@@ -212,8 +212,9 @@ begin
         and d.sender_agent_id <> _agent_id
         and not exists (select from mesh_data.block b where b.agent_id = _agent_id and b.blocked_agent_id = d.sender_agent_id)
         and not exists (select from mesh_data.delivery e where e.message_id = d.message_id and e.agent_id = _agent_id)
-        -- What is sealed, only to those for whom it was sealed.
-        and (exists (select from mesh_data.box b where b.message_id = d.message_id and b.agent_id = _agent_id)
+        -- What is sealed, only to those for whom it was sealed, and for the key they have now.
+        and (exists (select from mesh_data.box b where b.message_id = d.message_id and b.agent_id = _agent_id
+            and b.created_at > coalesce((select a.key_at from mesh_data.agent a where a.agent_id = _agent_id), '-infinity'))
           or exists (select from mesh_data.message m where m.message_id = d.message_id and m.envelope is null))
       order by d.priority, d.position
       limit mesh_lib.inbox_limit() - (select count(*) from (

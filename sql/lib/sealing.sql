@@ -52,6 +52,26 @@ begin
 end
 $$;
 
+-- Whether an agent has a box of a message for the key that it has now.
+create function mesh_lib.can_open(message_id uuid, sender_agent_id uuid, sent_at timestamptz, agent_id uuid) returns boolean
+language plpgsql stable set search_path = '' as $$
+declare
+  _key_at constant timestamptz := coalesce((select a.key_at from mesh_data.agent a where a.agent_id = can_open.agent_id), '-infinity');
+begin
+  return can_open.sent_at > _key_at and (can_open.sender_agent_id = can_open.agent_id
+      or exists (select from mesh_data.delivery d where d.message_id = can_open.message_id and d.agent_id = can_open.agent_id and d.box is not null))
+    or exists (select from mesh_data.box b where b.message_id = can_open.message_id and b.agent_id = can_open.agent_id and b.created_at > _key_at);
+end
+$$;
+
+-- Called by definers, of agents that were removed: what was kept for them to read with.
+create function mesh_lib.forget_identities(agent_ids uuid[]) returns void
+language sql volatile set search_path = '' as $$
+  delete from mesh_data.wrapped_identity w where w.agent_id = any (forget_identities.agent_ids);
+  delete from mesh_data.key_request q where q.agent_id = any (forget_identities.agent_ids);
+  delete from mesh_data.box b where b.agent_id = any (forget_identities.agent_ids);
+$$;
+
 -- The recipient list as a sender signs it: SHA-256 of its lines `<agent_id> <identity_key>`, by agent_id.
 create function mesh_lib.recipients_hash(agent_ids uuid[], identity_keys bytea[]) returns text
 language sql immutable set search_path = '' as $$

@@ -184,8 +184,8 @@ $$;
 -- Boxes of those who may get mail that waits for a role.
 create function mesh_lib.keep_boxes(letters mesh_lib.letter[]) returns void
 language sql volatile set search_path = '' as $$
-  insert into mesh_data.box (message_id, agent_id, mesh_id, box)
-  select l.message_id, b.key::uuid, (l.me).mesh_id, b.value
+  insert into mesh_data.box (message_id, agent_id, mesh_id, box, created_at)
+  select l.message_id, b.key::uuid, (l.me).mesh_id, b.value, mesh_lib.now()
   from unnest(keep_boxes.letters) l cross join jsonb_each_text(l.boxes) b
   where l.error is null and not l.duplicate and b.key <> (l.me).agent_id::text and b.key::uuid <> all (l.agents)
     and exists (select from unnest(l.agents) u where u >= mesh_lib.first_pool_id())

@@ -158,9 +158,25 @@ select is(t.does('alice', 'grant_key', jsonb_build_object('agent', 'designer', '
 select is(t.does('backend', 'grant_key', jsonb_build_object('agent', 'commander', 'boxes', jsonb_build_object(:'early', repeat('A', 107) || '='))) ->> 'granted', '0', 'nor to who did not ask');
 select t.refuses('boxes are boxes', 400, 'backend', 'grant_key', jsonb_build_object('agent', 'designer', 'boxes', jsonb_build_object(:'early', 'a text in the open')));
 select t.refuses('and some', 400, 'backend', 'grant_key', '{"agent": "designer", "boxes": {}}');
-select is(t.does('backend', 'grant_key', jsonb_build_object('agent', 'designer', 'boxes', jsonb_build_object(:'early', repeat('A', 107) || '='))), '{"agent": "designer", "granted": 1}', 'who can grants it');
+select t.refuses('nor for a key that it has not', 409, 'backend', 'grant_key', jsonb_build_object('agent', 'designer', 'boxes', jsonb_build_object(:'early', repeat('A', 107) || '='), 'identity_key', t.public_key('another')));
+select is(t.does('backend', 'grant_key', jsonb_build_object('agent', 'designer', 'boxes', jsonb_build_object(:'early', repeat('A', 107) || '='), 'identity_key', t.public_key('identity of designer'))), '{"agent": "designer", "granted": 1}', 'who can grants it');
 select is(t.does('designer', 'room_history', '{"room": "hall"}') #>> '{0,envelope,box}', repeat('A', 107) || '=', 'and now it has a box of it');
 select is(t.does('backend', 'grant_key', jsonb_build_object('agent', 'designer', 'boxes', jsonb_build_object(:'early', repeat('B', 107) || '='))) ->> 'granted', '0', 'a second grant changes nothing');
+
+-- With another key
+select is(t.does('backend', 'request_keys', '{"room": "hall"}') ->> 'requested', '0', 'who can read everything asks for nothing');
+select t.does('commander', 'create_pool', '{"name": "two", "agents": ["backend", "carol"]}');
+select t.seal('commander', 'role:two', '{backend,carol}') as pooled \gset
+select t.key('backend', 'another');
+select is(t.does('backend', 'request_keys', '{"room": "hall"}') ->> 'requested', '2', 'with another key it asks for what was boxed for the one before');
+select is(t.does('designer', 'list_key_requests') #>> '{0,identity_key}', t.public_key('another'), 'and is granted it for this one');
+select is(t.does('designer', 'grant_key', jsonb_build_object('agent', 'backend', 'boxes', (select jsonb_object_agg(q.message_id, t.box('another')) from mesh_data.key_request q), 'identity_key', t.public_key('another'))) ->> 'granted', '2', 'by who can read it');
+select is(t.does('backend', 'room_history', '{"room": "hall"}') #>> '{1,envelope,box}', t.box('another'), 'and reads it in the history');
+select ok(t.does('backend', 'check_messages', '{"peek": true}') @> jsonb_build_object('messages', jsonb_build_array(jsonb_build_object('envelope', jsonb_build_object('box', t.box('another'))))), 'and in its inbox');
+select is(t.does('backend', 'request_keys', '{"room": "hall"}') ->> 'requested', '0', 'and asks no more');
+select t.open('backend', extra => jsonb_build_object('hello', t.signed('another')));
+select is((select d.agent_id >= mesh_lib.first_pool_id() from mesh_data.delivery d where d.message_id = (:'pooled'::jsonb #>> '{answer,message_id}')::uuid), true, 'mail of a role that it could not open goes on waiting');
+select t.does('backend', 'close_session', '{}', null, t.window('backend')), t.key('backend', 'identity of backend');
 
 -- Not opened
 select t.does('backend', 'check_messages') as taken \gset
@@ -214,7 +230,7 @@ select t.does('commander', 'edit_pool', '{"name": "shift", "agents": ["designer"
 select mesh_lib.tick();
 select is((select d.agent_id >= mesh_lib.first_pool_id() from mesh_data.delivery d where d.message_id = (select s.last_message_id from mesh_data.schedule s where s.schedule_id = (:'shift'::jsonb ->> 'schedule_id')::uuid)),
   true, 'for a role it waits for those it was sealed for, whoever else is there');
-select t.open('backend', extra => jsonb_build_object('hello', t.signed('identity of backend', mesh_lib.now())));
+select t.open('backend', ' later', jsonb_build_object('hello', t.signed('identity of backend', mesh_lib.now())));
 select is((select d.box from mesh_data.delivery d where d.message_id = (select s.last_message_id from mesh_data.schedule s where s.schedule_id = (:'shift'::jsonb ->> 'schedule_id')::uuid)),
   t.box('backend'), 'who get it');
 select t.pass('0');
@@ -228,6 +244,7 @@ select t.pass('0');
 select is((select array_agg(i ->> 'agent' order by i ->> 'agent') from jsonb_array_elements(t.does('designer', 'list_identities')) i), '{alice,backend,carol,commander,designer}', 'everybody''s public key is to be had in the mesh');
 select is(t.does('visitor', 'list_identities', jsonb_build_object('agent_ids', array[t.id_of('backend')])), '[]', 'and nowhere else');
 select t.does('commander', 'remove_agent', '{"agent": "designer"}');
+select is((select count(*) from mesh_data.box b where b.agent_id = (select agent_id from mesh_data.agent where name = 'designer' and mesh_id = :'proj')), 0::bigint, 'what was kept for who is removed is no more');
 select is(t.does('backend', 'list_identities', jsonb_build_object('agent_ids', (select array_agg(agent_id) from mesh_data.agent where name = 'designer' and mesh_id = :'proj'))) #>> '{0,removed}', 'true', 'also of who was removed, for what it wrote');
 select t.refuses('there is none of what is not kept', 404, 'alice', 'get_wrapped_identity', '{"agent": "backend"}', 'proj');
 select t.does('alice', 'create_agent_key', jsonb_build_object('agent', 'backend', 'identity_key', t.public_key('identity of backend'), 'secret', t.secret('backend 2'), 'certificate', t.signed('alice'), 'wrapped', 'c2VhbGVk'), 'proj');
