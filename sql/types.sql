@@ -24,6 +24,12 @@ comment on domain mesh.seen is 'The claim of the last answer the caller has in h
 create domain mesh.request_id as uuid;
 comment on domain mesh.request_id is 'Names one call, however often it is run: what it sends, it sends once. The client fills it in, or else the relay.';
 
+create domain mesh.request_key as text;
+comment on domain mesh.request_key is 'A word for this call, 1 to 200 characters: made again with it, the call does nothing twice. A client may make one up.';
+
+create domain mesh.value as jsonb;
+comment on domain mesh.value is 'Any JSON; null is a value, too. On a command line what is no JSON is a text.';
+
 create domain mesh.public_key as text constraint public_key_is_64_hex_digits check (value ~ '^[0-9a-f]{64}$');
 comment on domain mesh.public_key is 'An ed25519 public key, 64 lower-case hex digits.';
 

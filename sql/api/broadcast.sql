@@ -1,7 +1,7 @@
 -- Broadcast: one message to everybody an address means.
 
 create function mesh.broadcast(message mesh.sealed, "to" mesh.addresses default null, exclude text[] default null, priority text default null,
-  mentions text[] default null, key text default null, expires_in double precision default null, data mesh.sealed_data default null,
+  mentions text[] default null, key mesh.request_key default null, expires_in double precision default null, data mesh.sealed_data default null,
   out message_id uuid, out duplicate boolean, out recipients json, out counts json)
 language plpgsql volatile set search_path = '' as $$
 begin
@@ -28,4 +28,4 @@ expires_in: seconds after which it is worth nothing to those who have not taken 
 data: JSON for programs beside the text, up to 65,536 bytes; default none.
 example: mesh broadcast "the build is green again"
 example: mesh broadcast "please review" --to role:reviewer --exclude designer$$;
-grant execute on function mesh.broadcast(mesh.sealed, mesh.addresses, text[], text, text[], text, double precision, mesh.sealed_data) to mesh_agent;
+grant execute on function mesh.broadcast(mesh.sealed, mesh.addresses, text[], text, text[], mesh.request_key, double precision, mesh.sealed_data) to mesh_agent;

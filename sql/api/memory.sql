@@ -281,7 +281,7 @@ alter function mesh.forget(text, uuid, boolean) owner to mesh_definer;
 grant execute on function mesh.forget(text, uuid, boolean) to mesh_agent;
 
 -- A definer: it writes what no other agent may read.
-create function mesh.edit_memory(inout agent text, inout key text, value jsonb, out memory_id uuid, out replaced boolean, out remembered_at timestamptz)
+create function mesh.edit_memory(inout agent text, inout key text, value mesh.value, out memory_id uuid, out replaced boolean, out remembered_at timestamptz)
 language plpgsql volatile security definer set search_path = '' as $$
 declare
   _me constant mesh_lib.identity := mesh_lib.me();
@@ -293,7 +293,7 @@ begin
   if edit_memory.key is null then
     perform mesh_lib.fail(400, 'a key is 1 to 200 characters', '');
   end if;
-  _memory := mesh_lib.write_memory(_id, _me.mesh_id, _agent.agent_id, _me.agent_id, edit_memory.key, edit_memory.value #>> '{}', null);
+  _memory := mesh_lib.write_memory(_id, _me.mesh_id, _agent.agent_id, _me.agent_id, edit_memory.key, coalesce(edit_memory.value #>> '{}', 'null'), null);
   perform mesh_lib.record(_me.mesh_id, 'memory_edited', jsonb_build_object('agent', _agent.name, 'key', _memory.key));
   edit_memory.agent := _agent.name;
   edit_memory.key := _memory.key;
@@ -311,5 +311,5 @@ agent: whose memory.
 key: under which key, up to 200 characters.
 value: what it shall remember: a text of up to 10,240 bytes. What is no text is kept as JSON.
 example: mesh memory edit backend style "four spaces, no tabs"$$;
-alter function mesh.edit_memory(text, text, jsonb) owner to mesh_definer;
-grant execute on function mesh.edit_memory(text, text, jsonb) to mesh_agent;
+alter function mesh.edit_memory(text, text, mesh.value) owner to mesh_definer;
+grant execute on function mesh.edit_memory(text, text, mesh.value) to mesh_agent;

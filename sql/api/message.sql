@@ -16,7 +16,7 @@ create policy idempotency_select on mesh_data.idempotency for select to mesh_age
 
 -- The dispatch takes the set form; this one is for other functions.
 create function mesh.send_message("to" mesh.addresses, message mesh.sealed, priority text default null, reply_to uuid default null, mentions text[] default null,
-  key text default null, expires_in double precision default null, data mesh.sealed_data default null,
+  key mesh.request_key default null, expires_in double precision default null, data mesh.sealed_data default null,
   out message_id uuid, out duplicate boolean, out recipients json, out counts json)
 language plpgsql volatile set search_path = '' as $$
 begin
@@ -43,7 +43,7 @@ expires_in: seconds after which it is worth nothing to those who have not taken 
 data: JSON for programs beside the text, up to 65,536 bytes; default none.
 example: mesh send designer "the header is done"
 example: mesh send '*' "build is green again"$$;
-grant execute on function mesh.send_message(mesh.addresses, mesh.sealed, text, uuid, text[], text, double precision, mesh.sealed_data) to mesh_agent;
+grant execute on function mesh.send_message(mesh.addresses, mesh.sealed, text, uuid, text[], mesh.request_key, double precision, mesh.sealed_data) to mesh_agent;
 
 create function mesh.check_messages("limit" integer default 20, peek boolean default false, seen mesh.seen default null,
   out messages mesh.frames, out unread bigint, out claim uuid, out pending boolean)

@@ -1,6 +1,6 @@
 -- Reply: an answer to a message, to whoever it came from.
 
-create function mesh.reply(inout message_id uuid, message mesh.sealed, priority text default null, key text default null, data mesh.sealed_data default null,
+create function mesh.reply(inout message_id uuid, message mesh.sealed, priority text default null, key mesh.request_key default null, data mesh.sealed_data default null,
   seen mesh.seen default null, out "to" text, out duplicate boolean, out recipients json)
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -39,4 +39,4 @@ key: a word of yours for this message, 1 to 200 characters; sending again with i
 data: JSON for programs beside the text, up to 65,536 bytes; default none.
 seen: the claim of the last answer that arrived; the client fills it in.
 example: mesh reply 019a0a6e-5f3b-7c1d-9e2f-3a4b5c6d7e8f "the dark one"$$;
-grant execute on function mesh.reply(uuid, mesh.sealed, text, text, mesh.sealed_data, mesh.seen) to mesh_agent;
+grant execute on function mesh.reply(uuid, mesh.sealed, text, mesh.request_key, mesh.sealed_data, mesh.seen) to mesh_agent;

@@ -10,7 +10,7 @@ create policy state_insert on mesh_data.state for insert to mesh_agent
 create policy state_update on mesh_data.state for update to mesh_agent
   using (mesh_id = any ((select mesh_lib.my_meshes())::uuid[])) with check (mesh_id = any ((select mesh_lib.my_meshes())::uuid[]));
 
-create function mesh.set_state(inout key text, inout value jsonb, if_version bigint default null,
+create function mesh.set_state(inout key text, inout value mesh.value, if_version bigint default null,
   out version bigint, out set_by text, out changed_at timestamptz)
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -58,9 +58,9 @@ value: any JSON, up to 65,536 bytes; false and null are values, too. On a comman
 if_version: change it only if this is its version now, 0 if it is not set; else ME409 with what it is. Default always.
 example: mesh state set deploy/target staging
 example: mesh state set deploy/target '"production"' --if-version 3$$;
-grant execute on function mesh.set_state(text, jsonb, bigint) to mesh_agent;
+grant execute on function mesh.set_state(text, mesh.value, bigint) to mesh_agent;
 
-create function mesh.scratchpad_set(inout key text, inout value jsonb, out version bigint, out set_by text, out changed_at timestamptz)
+create function mesh.scratchpad_set(inout key text, inout value mesh.value, out version bigint, out set_by text, out changed_at timestamptz)
 language plpgsql volatile set search_path = '' as $$
 begin
   select s.key, s.value, s.version, s.set_by, s.changed_at
@@ -76,9 +76,9 @@ Jot down something for all of the mesh: set_state under scratchpad/. Everybody w
 key: what comes after scratchpad/, up to 189 characters.
 value: any JSON, up to 65,536 bytes. On a command line what is no JSON is a text.
 example: mesh scratchpad set plan "first the API, then the page"$$;
-grant execute on function mesh.scratchpad_set(text, jsonb) to mesh_agent;
+grant execute on function mesh.scratchpad_set(text, mesh.value) to mesh_agent;
 
-create function mesh.get_state(inout key text, out value jsonb, out version bigint, out set_by text, out changed_at timestamptz)
+create function mesh.get_state(inout key text, out value mesh.value, out version bigint, out set_by text, out changed_at timestamptz)
 language plpgsql stable set search_path = '' as $$
 begin
   get_state.key := mesh_lib.state_key(get_state.key);
@@ -101,7 +101,7 @@ example: mesh state get deploy/target$$;
 grant execute on function mesh.get_state(text) to mesh_agent;
 
 create function mesh.list_state(prefix text default null, "limit" integer default 50, after_key text default null) returns table (
-  key text, value jsonb, version bigint, set_by text, changed_at timestamptz, bytes integer
+  key text, value mesh.value, version bigint, set_by text, changed_at timestamptz, bytes integer
 )
 language plpgsql stable set search_path = '' as $$
 declare
@@ -111,7 +111,7 @@ begin
     perform mesh_lib.fail(400, 'limit is 1 to 200', '');
   end if;
   return query
-    select s.key, case when octet_length(s.value::text) <= 8192 then s.value end, s.version, a.name, s.changed_at, octet_length(s.value::text)
+    select s.key, case when octet_length(s.value::text) <= 8192 then s.value else to_jsonb(left(s.value::text, 1000) || '…') end::mesh.value, s.version, a.name, s.changed_at, octet_length(s.value::text)
     from (
       select t.* from mesh_data.state t
       where t.mesh_id = (select mesh_lib.my_mesh()) and t.value is not null
@@ -127,7 +127,7 @@ cli: state list <prefix>
 who: agent
 columns: key value version set_by changed_at
 ---
-List the keys of the mesh, in order, with their values; a value of more than 8,192 bytes is left out, `bytes` says how many it has.
+List the keys of the mesh, in order, with their values; of a value with more than 8,192 `bytes` the first 1,000 characters.
 prefix: only keys that begin so, like deploy/; default all.
 limit: how many at most, 1 to 200; default 50.
 after_key: the last key of the list before, for those after it; default from the first.

@@ -24,8 +24,8 @@ begin
       'cross join jsonb_to_record($1) a (' || string_agg(format('%I %s', t.name, t.type), ', ') || ')',
       run.function,
       -- JSON null is the default, except for arguments that are JSON themselves.
-      string_agg(format(case when t.type = 'jsonb' then '%I => $1 -> %L' else '%1$I => a.%1$I' end, t.name, t.name), ', ')
-        filter (where _arguments ? t.name and (t.type = 'jsonb' or jsonb_typeof(_arguments -> t.name) <> 'null')))
+      string_agg(format(case when t.type in ('jsonb', 'mesh.value') then '%I => $1 -> %L' else '%1$I => a.%1$I' end, t.name, t.name), ', ')
+        filter (where _arguments ? t.name and (t.type in ('jsonb', 'mesh.value') or jsonb_typeof(_arguments -> t.name) <> 'null')))
     from jsonb_to_recordset(_call.arguments || '[{"name": "_", "type": "text"}]') t (name text, type text)
   ) into _answer using _arguments;
   return _answer;
@@ -52,7 +52,7 @@ begin
     if _argument.unknown then
       perform mesh_lib.fail(400, format('%s takes no argument %L', check_arguments.function, left(_argument.name, 63)), check_arguments.help,
         jsonb_build_object('arguments', jsonb_path_query_array(check_arguments.expected, '$[*].name')));
-    elsif _argument.required and (_argument.given is null or _argument.given = 'null' and _argument.type <> 'jsonb') then
+    elsif _argument.required and (_argument.given is null or _argument.given = 'null' and _argument.type <> 'mesh.value') then
       perform mesh_lib.fail(400, format('%s needs the argument %L', check_arguments.function, _argument.name), check_arguments.help);
     elsif _argument.given not in ('null', _argument.json_type) and _argument.json_type <> 'any' then
       perform mesh_lib.fail(400, format('the argument %L must be a JSON %s, not %s', _argument.name, _argument.json_type, _argument.given),
