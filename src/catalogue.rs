@@ -121,6 +121,12 @@ impl Function {
         self.arguments.iter().find(|a| a.kind == "mesh.request_id")
     }
 
+    /// The argument that makes a call harmless to repeat, of type `mesh.request_key`.
+    pub fn request_key(&self) -> Option<&Argument> {
+        let is_key = |a: &&Argument| a.kind == "mesh.request_key";
+        self.arguments.iter().find(is_key)
+    }
+
     /// Whether a call may be made again: it is named, so what it does, it does once.
     pub fn is_named(&self) -> bool {
         self.request_id().is_some()

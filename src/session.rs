@@ -52,6 +52,8 @@ pub struct Session {
 pub enum Notice {
     /// A pushed message, as the relay sent it.
     Mail(Value),
+    /// Something that happened in the mesh, as the relay said it. May come twice.
+    News(Value),
     /// The session is over for good and why.
     Ended(Error),
     Offline,
@@ -105,7 +107,7 @@ impl Session {
     /// call sends cancel.
     ///
     /// When the connection breaks during the call it is made again if that does no harm (it only reads, only takes mail, or
-    /// is named by a `mesh.request_id` or a `key`); otherwise ME503 says that the outcome is unknown.
+    /// is named by a `mesh.request_id` or `mesh.request_key`); otherwise ME503 says that the outcome is unknown.
     pub async fn call(&self, function: &str, arguments: &Map<String, Value>) -> Result<Value> {
         let known = CATALOGUE.function(function);
         let arguments = &self.filled(known, arguments);
@@ -207,8 +209,11 @@ async fn left(state: &mut watch::Receiver<State>, gone: &Caller, deadline: Insta
 fn repeatable(function: Option<&Function>, arguments: &Map<String, Value>) -> bool {
     let takes_mail = |f: &Function| {
         let is_safe = |a: &Argument| matches!(a.kind.as_str(), "mesh.awaited" | "mesh.seen");
-        f.arguments.iter().any(is_safe) && f.arguments.iter().all(|a| a.name != "key")
+        f.arguments.iter().any(is_safe) && f.request_key().is_none()
     };
-    arguments.get("key").is_some_and(|key| !key.is_null())
-        || function.is_some_and(|f| f.read_only || f.is_named() || takes_mail(f))
+    let has_key = |f: &Function| {
+        let key = f.request_key().and_then(|a| arguments.get(&a.name));
+        key.is_some_and(|key| !key.is_null())
+    };
+    function.is_some_and(|f| f.read_only || f.is_named() || has_key(f) || takes_mail(f))
 }

@@ -22,7 +22,7 @@ mod run;
 mod setup;
 mod signup;
 mod status;
-mod text;
+pub mod text;
 mod token;
 mod up;
 mod values;

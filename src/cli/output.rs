@@ -16,7 +16,7 @@ pub fn result(function: &Function, result: &Value, as_json: bool) {
     if as_json {
         return value(result, columns, true);
     }
-    value(&without_secrets(function, result), columns, false);
+    value(&for_people(function, result), columns, false);
 }
 
 /// Prints one row of a result of `function` to stdout as a line: its columns, or one line of JSON when `as_json`.
@@ -39,16 +39,20 @@ pub fn line(function: &Function, row: &Value, as_json: bool) {
     println!("{}", cells.join("  "));
 }
 
-/// `result` with every `mesh.secret` column left out: a terminal keeps what it showed.
-fn without_secrets(function: &Function, result: &Value) -> Value {
+/// `result` with every `mesh.secret` column left out, since a terminal keeps what it showed, and with `null`, `true` and
+/// `false` in so many words where they are somebody's `mesh.value`.
+fn for_people(function: &Function, result: &Value) -> Value {
     let kept = |row: &Value| match row {
         Value::Object(fields) => {
-            let is_secret = |name: &str| function.returns.kind_of(name) == Some("mesh.secret");
-            fields
-                .iter()
-                .filter(|(name, _)| !is_secret(name))
-                .map(|(n, v)| (n.clone(), v.clone()))
-                .collect()
+            let shown = |(name, value): (&String, &Value)| {
+                let value = match function.returns.kind_of(name) {
+                    Some("mesh.secret") => return None,
+                    Some("mesh.value") if !value.is_string() => value.to_string().into(),
+                    _ => value.clone(),
+                };
+                Some((name.clone(), value))
+            };
+            fields.iter().filter_map(shown).collect()
         }
         other => other.clone(),
     };

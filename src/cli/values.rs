@@ -12,6 +12,8 @@ use clap::{
 use serde_json::{Map, Value};
 use std::io::Read;
 
+/// The type of an argument that is any JSON, or a text.
+const ANY: &str = "mesh.value";
 /// Most bytes read from standard input for one argument.
 const STDIN_BYTES: u64 = 16 << 20;
 
@@ -54,7 +56,7 @@ pub fn option(argument: &Argument, reserved: &[String]) -> Arg {
 }
 
 /// The arguments of a call of `function` as given on its command line, and the mesh if a positional names it.
-/// `-` for a secret, or for a text which is the last positional, reads `stdin`.
+/// `-` for a secret, or for a text or any value which is the last positional, reads `stdin`.
 pub fn read(
     function: &Function,
     matches: &ArgMatches,
@@ -82,9 +84,13 @@ pub fn read(
             }
         };
         let is_secret = argument.kind == "mesh.secret";
-        let is_body = argument.kind == "text" && last == Some(&argument.name);
+        let is_last = last == Some(&argument.name);
+        let is_body = argument.kind == "text" && is_last;
         if value == "-" && (is_secret || is_body) {
             value = Value::String(from_stdin(&argument.name, &mut stdin, is_secret)?);
+        } else if value == "-" && argument.kind == ANY && is_last {
+            let text = from_stdin(&argument.name, &mut stdin, false)?;
+            value = any(&text).map_err(Error::usage)?;
         }
         given.insert(argument.name.clone(), value);
     }
@@ -115,6 +121,15 @@ fn from_stdin(name: &str, stdin: &mut impl Read, is_secret: bool) -> Result<Stri
     })
 }
 
+/// JSON; else a text, unless it begins as JSON does that is more than a word.
+fn any(text: &str) -> std::result::Result<Value, String> {
+    match serde_json::from_str(text) {
+        Err(e) if text.trim_start().starts_with(['{', '[', '"']) => Err(format!("not JSON: {e}")),
+        Err(_) => Ok(text.into()),
+        Ok(value) => Ok(value),
+    }
+}
+
 /// Apart from names of options which every command has: an id that clap finds twice is one argument to it.
 fn id(argument: &Argument) -> String {
     format!("arg:{}", argument.name)
@@ -127,7 +142,8 @@ fn valued(arg: Arg, argument: &Argument) -> Arg {
             .action(ArgAction::Append)
             .value_delimiter(matches!(item_type(argument), "string" | "integer").then_some(','));
     }
-    arg.allow_negative_numbers(matches!(schema_type(argument), "integer" | "number"))
+    let is_number = matches!(schema_type(argument), "integer" | "number");
+    arg.allow_negative_numbers(is_number || argument.kind == ANY)
 }
 
 fn parser(argument: &Argument) -> ValueParser {
@@ -147,6 +163,9 @@ fn parser(argument: &Argument) -> ValueParser {
         .collect();
     if !choices.is_empty() {
         return PossibleValuesParser::new(choices).map(Value::String).into();
+    }
+    if argument.kind == ANY {
+        return ValueParser::from(any);
     }
     match if list {
         item_type(argument)

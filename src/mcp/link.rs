@@ -1,6 +1,6 @@
 //! The session behind the tools: opened when the editor initializes, kept, and opened again when it could not be.
 
-use super::{Options, announce::Announcer};
+use super::{Options, announce::Announcer, news::News};
 use crate::{
     catalogue::Catalogue,
     cli::{catalogues, context},
@@ -27,6 +27,7 @@ const GOOD_BYE: Duration = Duration::from_secs(2);
 pub struct Link {
     pub options: Options,
     pub announcer: Announcer,
+    pub news: News,
     catalogue: RwLock<Arc<Catalogue>>,
     state: watch::Sender<State>,
     again: Notify,
@@ -57,6 +58,7 @@ impl Link {
         Arc::new(Link {
             options,
             announcer: Announcer::default(),
+            news: News::default(),
             catalogue: RwLock::new(Arc::new(catalogue)),
             state: watch::Sender::new(State::Idle),
             again: Notify::new(),
@@ -219,6 +221,7 @@ impl Link {
         while let Some(notice) = notices.recv().await {
             match notice {
                 Notice::Mail(frame) => self.announcer.mail(frame).await,
+                Notice::News(frame) => self.news.add(&frame),
                 Notice::Ended(error) => return Some(error),
                 Notice::Offline => tracing::info!("the relay is away; reconnecting"),
                 Notice::Online => tracing::info!("connected"),

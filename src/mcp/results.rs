@@ -24,15 +24,14 @@ pub fn without_claim(function: &Function, mut result: Value) -> Value {
     result
 }
 
-/// With an idempotency key, where the function takes one, so that the call can be made again when the relay goes away
-/// in the middle of it.
+/// With a key for this call, where the function takes one, so that it can be made again when the relay goes away in the
+/// middle of it.
 pub fn with_key(function: &Function, mut arguments: Map<String, Value>) -> Map<String, Value> {
-    let takes_one = function
-        .arguments
-        .iter()
-        .any(|argument| argument.name == "key" && !argument.required);
-    if takes_one && arguments.get("key").is_none_or(Value::is_null) {
-        arguments.insert("key".into(), uuid::Uuid::new_v4().to_string().into());
+    if let Some(key) = function.request_key()
+        && arguments.get(&key.name).is_none_or(Value::is_null)
+    {
+        let word = uuid::Uuid::new_v4().to_string();
+        arguments.insert(key.name.clone(), word.into());
     }
     arguments
 }
@@ -54,14 +53,9 @@ pub fn success(value: Value, notes: Vec<String>) -> CallToolResult {
     result
 }
 
-/// The error object as text: a result the model reads, not a protocol error the editor hides.
-pub fn failure(error: &Error, note: Option<String>) -> CallToolResult {
+/// The error object as text, then the notes: a result the model reads, not a protocol error the editor hides.
+pub fn failure(error: &Error, notes: Vec<String>) -> CallToolResult {
     let text = serde_json::to_string(error).unwrap_or_else(|_| error.to_string());
-    CallToolResult::error(
-        [Some(text), note]
-            .into_iter()
-            .flatten()
-            .map(ContentBlock::text)
-            .collect(),
-    )
+    let texts = std::iter::once(text).chain(notes);
+    CallToolResult::error(texts.map(ContentBlock::text).collect())
 }

@@ -218,9 +218,12 @@ impl ServerHandler for Server {
             () = context.ct.cancelled() => Err(Error::new(409, "cancelled")),
             result = call => result,
         };
+        // Not with an answer that nobody reads.
+        let is_read = !context.ct.is_cancelled();
+        let news = is_read.then(|| self.link.news.take()).flatten();
         Ok(match result {
-            Ok((value, notes)) => success(value, notes),
-            Err(error) => failure(&error, self.link.note()),
+            Ok((value, notes)) => success(value, notes.into_iter().chain(news).collect()),
+            Err(error) => failure(&error, self.link.note().into_iter().chain(news).collect()),
         }
         .into())
     }
@@ -236,7 +239,7 @@ impl ServerHandler for Server {
                 400,
                 "a tool call is {\"name\": text, \"arguments\": object}",
             );
-            let mut result = failure(&error, None);
+            let mut result = failure(&error, Vec::new());
             result.result_type = None;
             let answer = serde_json::to_value(result).unwrap_or_default();
             return Ok(CustomResult::new(answer));

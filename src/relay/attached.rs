@@ -2,7 +2,7 @@
 
 use super::outbox::{Outbox, slow};
 use serde_json::value::RawValue;
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -12,6 +12,8 @@ use uuid::Uuid;
 pub const OUTSTANDING: usize = 128;
 /// How long it may leave that many before it counts as slow.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How much news is remembered that a session was shown: a look may bring it again.
+const TOLD: usize = 256;
 /// How long a push is remembered that the database no longer has queued: what was sent after it may still be on its way here.
 const MEMORY: Duration = Duration::from_secs(1);
 
@@ -63,6 +65,9 @@ pub struct Session {
     pub news: watch::Sender<u64>,
     pub behind: bool,
     full_since: Option<Instant>,
+    /// whether it may have missed news, its socket being new or too full
+    pub fresh: bool,
+    told: VecDeque<Uuid>,
 }
 
 impl Session {
@@ -77,6 +82,8 @@ impl Session {
             news: watch::Sender::new(0),
             behind: true,
             full_since: None,
+            fresh: true,
+            told: VecDeque::new(),
         }
     }
 
@@ -151,6 +158,23 @@ impl Session {
     fn outstanding(&self) -> usize {
         let waits = |pushed: &&Pushed| !pushed.receipt && pushed.is_queued();
         self.pushed.values().filter(waits).count()
+    }
+
+    /// Shows news that was not shown yet; true when it did.
+    pub fn tell(&mut self, outbox: &Outbox, id: Uuid, text: &str) -> bool {
+        if self.told.contains(&id) {
+            return false;
+        }
+        if !outbox.is_roomy() {
+            self.fresh = true;
+            return false;
+        }
+        outbox.send(text.to_owned());
+        if self.told.len() == TOLD {
+            self.told.pop_front();
+        }
+        self.told.push_back(id);
+        true
     }
 
     /// Pushes one message ahead of the next look, unless it would overtake `after` or go past a wait; true when it did.
@@ -278,6 +302,22 @@ mod tests {
         news.mark_unchanged();
         assert_eq!(session.deliver(&outbox, frames(&mail[1..]), 64), 1);
         assert!(!news.has_changed().unwrap());
+    }
+
+    #[test]
+    fn news_is_shown_once_and_asked_for_again_where_there_was_no_room() {
+        let (outbox, mut queue) = outbox();
+        let mut session = Session::new(1, "s".into());
+        session.fresh = false;
+        let ids = ids(1000);
+        assert!(session.tell(&outbox, ids[0], "{}"));
+        assert!(!session.tell(&outbox, ids[0], "{}") && !session.fresh);
+        let told = ids.iter().filter(|id| session.tell(&outbox, **id, "{}"));
+        assert!(told.count() < ids.len() && session.fresh);
+        while let Ok(text) = queue.try_recv() {
+            outbox.wrote(text.len());
+        }
+        assert!(session.tell(&outbox, ids[999], "{}"));
     }
 
     #[test]

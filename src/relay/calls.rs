@@ -47,6 +47,9 @@ pub struct Effects {
     /// to sessions that this relay holds
     #[serde(default)]
     pub push: Option<Push>,
+    /// to sessions that this relay holds
+    #[serde(default)]
+    pub news: Vec<News>,
 }
 
 /// A frame to show at once, as the transaction that made it said.
@@ -55,6 +58,13 @@ pub struct Push {
     pub sessions: Vec<Uuid>,
     /// per session, the mail it was owed before this one
     pub after: Vec<Option<Uuid>>,
+    pub frame: Box<RawValue>,
+}
+
+/// What happened, for sessions to be shown. No receipt is asked for.
+#[derive(Deserialize)]
+pub struct News {
+    pub sessions: Vec<Uuid>,
     pub frame: Box<RawValue>,
 }
 

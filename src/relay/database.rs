@@ -102,11 +102,11 @@ pub async fn call(relay: &Relay, haste: Haste, calls: &[&Request]) -> Result<Vec
             answer(row).map_err(|e| Failure::Refused(SqlState::INTERNAL_ERROR, e.to_string()))
         })
         .collect::<Result<_, _>>()?;
-    for push in answers
-        .iter()
-        .filter_map(|answer| answer.effects.push.as_ref())
-    {
-        mail::push(relay, push);
+    for effects in answers.iter().map(|answer| &answer.effects) {
+        if let Some(push) = &effects.push {
+            mail::push(relay, push);
+        }
+        effects.news.iter().for_each(|news| mail::tell(relay, news));
     }
     Ok(answers)
 }

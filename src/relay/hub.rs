@@ -2,7 +2,7 @@
 
 use super::Relay;
 use super::attached::{Frame, OUTSTANDING, Session};
-use super::calls::Push;
+use super::calls::{News, Push};
 use super::outbox::{End, Outbox};
 use crate::error::Error;
 use serde::Deserialize;
@@ -118,6 +118,44 @@ impl Hub {
         for session in self.inner().sessions.values_mut() {
             session.look += 1;
         }
+    }
+
+    /// The sessions that may have missed news; from now on they have not.
+    pub fn take_fresh(&self) -> Vec<Uuid> {
+        let mut inner = self.inner();
+        let sessions = inner.sessions.iter_mut();
+        let take = |(id, session): (&Uuid, &mut Session)| {
+            std::mem::take(&mut session.fresh).then_some(*id)
+        };
+        sessions.filter_map(take).collect()
+    }
+
+    /// They have, after all.
+    pub fn put_fresh_back(&self, fresh: &[Uuid]) {
+        let mut inner = self.inner();
+        for id in fresh {
+            if let Some(session) = inner.sessions.get_mut(id) {
+                session.fresh = true;
+            }
+        }
+    }
+
+    /// Shows news to the sessions it names, once to each; returns to how many.
+    pub fn tell(&self, news: &News, id: Uuid) -> u64 {
+        let mut inner = self.inner();
+        let Inner {
+            sessions, sockets, ..
+        } = &mut *inner;
+        let text = format!(r#"{{"type":"news","news":{}}}"#, news.frame.get());
+        let mut told = 0;
+        for session in &news.sessions {
+            if let Some(session) = sessions.get_mut(session)
+                && let Some(socket) = sockets.get(&session.socket)
+            {
+                told += u64::from(session.tell(&socket.outbox, id, &text));
+            }
+        }
+        told
     }
 
     /// The attached sessions with their secrets, and how much mail to ask for each.

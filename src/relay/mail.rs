@@ -1,19 +1,22 @@
-//! Looks for mail of the attached sessions and hands it to the hub, one look at a time.
+//! Looks for mail and news of the attached sessions and hands them to the hub, one look at a time.
 
 use super::attached::Frame;
-use super::calls::Push;
+use super::calls::{News, Push};
 use super::{Relay, database, presence};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
-use tokio_postgres::types::Json;
+use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
 
-/// The horizon is that of the statement, so mail sees all that had ended by then.
-const MAIL: &str = "select session_id, ended, frame, attempts, oldest, next \
-                    from mesh_lib.gate cross join mesh_lib.horizon() left join mesh_lib.mail($1, $2, $3) on true";
+/// The horizon is that of the statement, so mail sees all that had ended by then, and news just that.
+const LOOK: &str = "select m.session_id, m.ended, m.frame, m.attempts, h.oldest, h.next, h.snapshot, null::uuid[] as sessions \
+                    from mesh_lib.gate cross join mesh_lib.horizon() h left join mesh_lib.mail($1, $2, $3) m on true \
+                    union all \
+                    select null, null, n.frame::json, null, null, null, null, n.sessions \
+                    from mesh_lib.gate cross join mesh_lib.news($1, $2, $4, $5) n";
 /// The net under a lost ping.
 const POLL: Duration = Duration::from_millis(500);
 
@@ -28,6 +31,21 @@ struct Id {
     message_id: Uuid,
 }
 
+#[derive(Deserialize)]
+struct NewsId {
+    news_id: Uuid,
+}
+
+/// The transactions a look saw.
+struct Horizon {
+    /// the oldest that was open
+    oldest: i64,
+    /// the one that came next
+    next: i64,
+    /// which of them had ended, as the database writes it
+    snapshot: Option<String>,
+}
+
 /// Looks after every `relay.sweep` and every 500 ms. One ping may stand for many commits, some of them still to come: after
 /// it there is another look until the transactions that were open then have ended, for 1 s.
 pub async fn run(relay: Arc<Relay>) {
@@ -36,6 +54,8 @@ pub async fn run(relay: Arc<Relay>) {
     let mut pings = relay.pings.subscribe();
     // The transactions to wait for are those before this one.
     let mut until = None;
+    // What had ended at the look before.
+    let mut since = None;
     let mut pause = SOON;
     loop {
         tokio::select! {
@@ -49,15 +69,16 @@ pub async fn run(relay: Arc<Relay>) {
             pings.mark_unchanged();
             pause = SOON;
         }
-        match look(&relay).await {
-            Ok((oldest, next)) => {
+        match look(&relay, since.as_deref()).await {
+            Ok(horizon) => {
                 if until.is_some() {
                     relay.wakes.send_modify(|wakes| *wakes += 1);
                 }
                 if pinged {
-                    until = Some((next, start + PATIENCE));
+                    until = Some((horizon.next, start + PATIENCE));
                 }
-                until = until.filter(|(until, end)| oldest < *until && start < *end);
+                until = until.filter(|(until, end)| horizon.oldest < *until && start < *end);
+                since = horizon.snapshot;
             }
             Err(failure) => tracing::debug!("mail: {failure}"),
         }
@@ -79,14 +100,30 @@ pub fn push(relay: &Relay, push: &Push) {
     }
 }
 
-/// Looks once. Returns the oldest transaction that was open then, and the one that came next.
-async fn look(relay: &Relay) -> Result<(i64, i64), database::Failure> {
+/// Shows news to the sessions it names.
+pub fn tell(relay: &Relay, news: &News) {
+    let Ok(NewsId { news_id }) = serde_json::from_str(news.frame.get()) else {
+        return tracing::error!("news without news_id");
+    };
+    relay.metrics.news.add(relay.hub.tell(news, news_id));
+}
+
+/// Looks once, for news that was not there at `since`.
+async fn look(relay: &Relay, since: Option<&str>) -> Result<Horizon, database::Failure> {
     relay.hub.begin_look();
+    let fresh = relay.hub.take_fresh();
     let (asked, at_most) = relay.hub.attached();
     relay.metrics.sweeps.add(1);
     let (ids, secrets): (Vec<Uuid>, Vec<&str>) = asked.iter().map(|(id, s)| (*id, &**s)).unzip();
     let limit = i32::try_from(at_most).unwrap_or(i32::MAX);
-    let rows = database::query(relay, MAIL, &[&ids, &secrets, &limit]).await?;
+    let values: [&(dyn ToSql + Sync); 5] = [&ids, &secrets, &limit, &since, &fresh];
+    let rows = match database::query(relay, LOOK, &values).await {
+        Ok(rows) => rows,
+        Err(failure) => {
+            relay.hub.put_fresh_back(&fresh);
+            return Err(failure);
+        }
+    };
     if rows
         .iter()
         .any(|row| row.get::<_, Option<&str>>(1).is_some())
@@ -94,9 +131,19 @@ async fn look(relay: &Relay) -> Result<(i64, i64), database::Failure> {
         // Of a session that ended with its key, the key is what its client should hear of.
         presence::refuse(relay).await?;
     }
-    let horizon = rows.first().map_or((0, 0), |row| (row.get(4), row.get(5)));
+    let first = rows.first();
+    let horizon = Horizon {
+        oldest: first.map_or(0, |row| row.get(4)),
+        next: first.map_or(0, |row| row.get(5)),
+        snapshot: first.and_then(|row| row.get(6)),
+    };
     let mut mail: HashMap<Uuid, Vec<Frame>> = HashMap::new();
     for row in rows {
+        if let Some(sessions) = row.get(7) {
+            let Json(frame) = row.get(2);
+            tell(relay, &News { sessions, frame });
+            continue;
+        }
         let Some(session) = row.get::<_, Option<Uuid>>(0) else {
             continue;
         };

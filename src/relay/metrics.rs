@@ -29,6 +29,7 @@ pub struct Metrics {
     batched: Counter,
     pub aside: Counter,
     pub pushes: Counter,
+    pub news: Counter,
     pub receipts: Counter,
     pub sweeps: Counter,
     pub pings: Counter,
@@ -107,6 +108,7 @@ pub fn text(relay: &Relay) -> String {
             "Frames pushed to sessions.",
             metrics.pushes.get(),
         ),
+        ("news_total", "News shown to sessions.", metrics.news.get()),
         (
             "receipts_total",
             "Receipts reported to the database.",

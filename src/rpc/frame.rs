@@ -6,6 +6,7 @@ use serde_json::Value;
 pub enum Frame {
     Welcome,
     Push(Value),
+    News(Value),
     Ended(Error),
     Answer(u64, Result<Value>),
     Other,
@@ -24,6 +25,7 @@ pub fn read(text: &str) -> Frame {
     match frame.get("type").and_then(Value::as_str) {
         Some("welcome") => Frame::Welcome,
         Some("push") => frame.remove("message").map_or(Frame::Other, Frame::Push),
+        Some("news") => frame.remove("news").map_or(Frame::Other, Frame::News),
         Some("ended") => Frame::Ended(error(frame.remove("error"))),
         Some(_) => Frame::Other,
         None => match (

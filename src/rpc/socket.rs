@@ -46,6 +46,8 @@ pub struct Socket {
 pub enum Event {
     /// A message for this session.
     Push(Value),
+    /// Something that happened in the mesh.
+    News(Value),
     /// The relay ended it and said why. Nothing follows.
     Ended(Error),
     /// The connection is gone. Nothing follows.
@@ -167,6 +169,9 @@ async fn run(
                     }
                     Frame::Push(_) if backlog.len() >= BACKLOG => break Event::Closed,
                     Frame::Push(message) => backlog.push_back(Event::Push(message)),
+                    // It is to be read where it happened, too.
+                    Frame::News(_) if backlog.len() >= BACKLOG => {}
+                    Frame::News(news) => backlog.push_back(Event::News(news)),
                     Frame::Ended(error) => break Event::Ended(error),
                     Frame::Welcome | Frame::Other => {}
                 }

@@ -110,7 +110,7 @@ impl Keeper {
     }
 }
 
-/// Hands on mail until the connection ends; the relay's reason if it gave one.
+/// Hands on mail and news until the connection ends; the relay's reason if it gave one.
 async fn deliver(socket: &mut Socket, notices: &mpsc::Sender<Notice>) -> Option<Error> {
     loop {
         match socket.next().await {
@@ -123,6 +123,7 @@ async fn deliver(socket: &mut Socket, notices: &mpsc::Sender<Notice>) -> Option<
                     let _ = socket.receipt(vec![id]).await;
                 }
             }
+            Event::News(news) => drop(notices.send(Notice::News(news)).await),
             Event::Ended(error) => return Some(error),
             Event::Closed => return None,
         }

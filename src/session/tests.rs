@@ -222,7 +222,7 @@ fn what_is_made_again_does_no_harm() {
     let repeats =
         |arguments: Value, given: Value| repeatable(Some(&function(arguments)), &object(given));
     let seen = json!({"name": "seen", "type": "mesh.seen"});
-    let key = json!({"name": "key", "type": "text"});
+    let key = json!({"name": "key", "type": "mesh.request_key"});
     let request = json!({"name": "request_id", "type": "mesh.request_id"});
     assert!(repeats(json!([seen]), json!({})), "takes mail");
     assert!(!repeats(json!([seen, key]), json!({})), "sends");

@@ -175,6 +175,11 @@ impl Socket {
         self.find("a push", |frame| frame["type"] == "push")["message"].take()
     }
 
+    /// The next news.
+    pub fn news(&mut self) -> Value {
+        self.find("news", |frame| frame["type"] == "news")["news"].take()
+    }
+
     /// Says that a message arrived.
     pub fn receipt(&mut self, message_id: &Value) {
         self.say(json!({"type": "receipt", "ids": [message_id]}).to_string());

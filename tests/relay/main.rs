@@ -11,6 +11,7 @@ mod ends;
 mod flood;
 mod frames;
 mod hold;
+mod news;
 mod poison;
 mod push;
 mod sign_in;

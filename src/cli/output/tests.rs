@@ -108,9 +108,27 @@ fn a_secret_column_is_for_programs_only() {
         ..Function::default()
     };
     assert_eq!(
-        without_secrets(&function, &json!([{"a": 1, "b": 2}])),
+        for_people(&function, &json!([{"a": 1, "b": 2}])),
         json!([{"a": 1}])
     );
-    assert_eq!(without_secrets(&function, &json!({"b": 2})), json!({}));
-    assert_eq!(without_secrets(&function, &json!("b")), json!("b"));
+    assert_eq!(for_people(&function, &json!({"b": 2})), json!({}));
+    assert_eq!(for_people(&function, &json!("b")), json!("b"));
+}
+
+#[test]
+fn a_value_is_shown_as_the_json_it_is() {
+    let function = Function {
+        returns: serde_json::from_value(json!({"columns": [{"name": "a", "type": "text"}, {"name": "b", "type": "mesh.value"}]}))
+            .unwrap(),
+        ..Function::default()
+    };
+    for (value, shown) in [
+        (json!(null), "null"),
+        (json!(false), "false"),
+        (json!("text"), "text"),
+        (json!({"a": [1]}), r#"{"a":[1]}"#),
+    ] {
+        let row = for_people(&function, &json!({"a": null, "b": value}));
+        assert_eq!(row, json!({"a": null, "b": shown}));
+    }
 }

@@ -196,3 +196,49 @@ fn no_catalogue_breaks_the_command_line() {
         values::read(flag, matches.subcommand().unwrap().1, std::io::empty()).unwrap();
     assert_eq!(Value::Object(arguments), json!({"on": false, "off": true}));
 }
+
+#[test]
+fn a_value_is_json_or_else_a_text() {
+    let argument = json!({"name": "value", "type": "mesh.value", "schema": {}, "required": true});
+    let function = Function {
+        name: "put".into(),
+        cli: Some(Verb {
+            verb: vec!["put".into()],
+            positional: vec!["value".into()],
+            ..Verb::default()
+        }),
+        arguments: serde_json::from_value(json!([argument])).unwrap(),
+        ..Function::default()
+    };
+    let catalogue = Catalogue {
+        functions: vec![function],
+        ..Catalogue::default()
+    };
+    let function = &catalogue.functions[0];
+    let put = |word: &str, stdin: &str| {
+        let matches = built(&catalogue, false).try_get_matches_from(["mesh", "put", word]);
+        let matches = matches.map_err(|e| e.to_string())?;
+        let matches = matches.subcommand().unwrap().1;
+        let read = values::read(function, matches, stdin.as_bytes());
+        read.map(|(arguments, _)| arguments["value"].clone())
+            .map_err(|e| e.message)
+    };
+    for (word, value) in [
+        ("null", json!(null)),
+        ("false", json!(false)),
+        ("-5", json!(-5)),
+        ("\"5\"", json!("5")),
+        ("[1, {}]", json!([1, {}])),
+        ("two words", json!("two words")),
+        ("", json!("")),
+        ("v1.2", json!("v1.2")),
+    ] {
+        assert_eq!(put(word, "").unwrap(), value, "{word}");
+    }
+    assert_eq!(put("-", "{\"a\":\n1}\n").unwrap(), json!({"a": 1}));
+    assert_eq!(put("-", "a\nb").unwrap(), json!("a\nb"));
+    for word in ["{a}", "[1", "\"a"] {
+        assert!(put(word, "").unwrap_err().contains("not JSON"), "{word}");
+        assert!(put("-", word).unwrap_err().contains("not JSON"), "{word}");
+    }
+}
