@@ -6,7 +6,8 @@ use rmcp::model::{JsonObject, Tool, ToolAnnotations};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// How many tools are listed by themselves; the rest is behind `find_tools` and `call_tool`.
+/// How many core tools are listed by themselves, beside those that remove something; the rest is behind `find_tools` and
+/// `call_tool`.
 const LISTED: usize = 24;
 /// How many tools one search returns.
 const FOUND: usize = 8;
@@ -96,11 +97,11 @@ fn split(catalogue: &Catalogue, shown: Shown, manage: bool) -> (Vec<&Function>, 
         return (allowed.collect(), Vec::new());
     }
     // What removes something is listed with its own warning, so that `call_tool` can be said to be harmless.
-    let (mut listed, mut hidden): (Vec<_>, Vec<_>) =
-        allowed.partition(|function| function.mcp == "core" || removes(function));
-    let rest = listed.split_off(listed.len().min(LISTED));
-    hidden.splice(0..0, rest);
-    (listed, hidden)
+    let mut core = 0;
+    allowed.partition(|function| {
+        core += usize::from(function.mcp == "core");
+        function.mcp == "core" && core <= LISTED || removes(function)
+    })
 }
 
 /// Whether an agent's key may call it and it is meant for agents.
@@ -249,6 +250,19 @@ mod tests {
             6
         );
         assert_eq!(list(&catalogue(), Shown::All, true).len(), 32);
+    }
+
+    #[test]
+    fn what_removes_something_takes_no_place_of_a_core_tool() {
+        let mut catalogue = catalogue();
+        let mut remover = functions(1, "more", "agent");
+        remover[0].name = "delete_it".into();
+        catalogue.functions.splice(0..0, remover);
+        let tools = list(&catalogue, Shown::Core, true);
+        assert_eq!((tools.len(), &*tools[0].name), (27, "delete_it"));
+        assert_eq!(tools[24].name, "core_agent_23");
+        let harmless = tools[26].annotations.as_ref().unwrap();
+        assert_eq!(harmless.destructive_hint, Some(false));
     }
 
     #[test]
