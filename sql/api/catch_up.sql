@@ -82,18 +82,22 @@ language sql stable set search_path = '' as $$
       group by r.room_id, r.name order by n desc, r.name limit 8) x), '[]'))
 $$;
 
+-- The lists are in PL/pgSQL, which keeps their plans.
 -- The others, those first who are there.
 create function mesh_lib.peers_at_a_glance(me mesh_lib.identity) returns setof json
-language sql stable set search_path = '' as $$
-  select json_strip_nulls(json_build_object('agent', a.name, 'kind', nullif(a.kind, 'agent'), 'status', t.status, 'role', mesh_lib.one_line(a.role, 80), 'summary', mesh_lib.one_line(v.summary, 120)))
-  from mesh_data.agent a
-  left join mesh_data.activity v on v.agent_id = a.agent_id
-  left join mesh_data.session s on s.agent_id = a.agent_id and s.ended_at is null
-  left join mesh_data.presence p on p.session_id = s.session_id
-  cross join lateral (select mesh_lib.presence(p.connected, p.confirmed_at) as presence offset 0) x
-  cross join lateral (select mesh_lib.status(v, p.waiting_until, x.presence) as status offset 0) t
-  where a.mesh_id = (peers_at_a_glance.me).mesh_id and a.removed_at is null and a.agent_id <> (peers_at_a_glance.me).agent_id
-  order by t.status = 'offline', a.name
+language plpgsql stable set search_path = '' as $$
+begin
+  return query
+    select json_strip_nulls(json_build_object('agent', a.name, 'kind', nullif(a.kind, 'agent'), 'status', t.status, 'role', mesh_lib.one_line(a.role, 80), 'summary', mesh_lib.one_line(v.summary, 120)))
+    from mesh_data.agent a
+    left join mesh_data.activity v on v.agent_id = a.agent_id
+    left join mesh_data.session s on s.agent_id = a.agent_id and s.ended_at is null
+    left join mesh_data.presence p on p.session_id = s.session_id
+    cross join lateral (select mesh_lib.presence(p.connected, p.confirmed_at) as presence offset 0) x
+    cross join lateral (select mesh_lib.status(v, p.waiting_until, x.presence) as status offset 0) t
+    where a.mesh_id = (peers_at_a_glance.me).mesh_id and a.removed_at is null and a.agent_id <> (peers_at_a_glance.me).agent_id
+    order by t.status = 'offline', a.name;
+end
 $$;
 
 -- A task as lists show it.
@@ -105,49 +109,64 @@ $$;
 
 -- What the caller has claimed, then what was given to it and can be begun or is blocked.
 create function mesh_lib.own_tasks(me mesh_lib.identity) returns setof json
-language sql stable set search_path = '' as $$
-  select mesh_lib.task_at_a_glance(t, s.status)
-  from mesh_data.task t cross join lateral (select mesh_lib.task_status(t) as status offset 0) s
-  where t.mesh_id = (own_tasks.me).mesh_id and t.status in ('open', 'claimed')
-    and (own_tasks.me).agent_id = coalesce(case when t.status = 'claimed' then t.claimant_agent_id end, t.assignee_agent_id)
-    and (s.status <> 'claimed' or t.claimant_agent_id = (own_tasks.me).agent_id)
-  order by s.status <> 'claimed', t.priority, t.number
+language plpgsql stable set search_path = '' as $$
+begin
+  return query
+    select mesh_lib.task_at_a_glance(t, s.status)
+    from mesh_data.task t cross join lateral (select mesh_lib.task_status(t) as status offset 0) s
+    where t.mesh_id = (own_tasks.me).mesh_id and t.status in ('open', 'claimed')
+      and (own_tasks.me).agent_id = coalesce(case when t.status = 'claimed' then t.claimant_agent_id end, t.assignee_agent_id)
+      and (s.status <> 'claimed' or t.claimant_agent_id = (own_tasks.me).agent_id)
+    order by s.status <> 'claimed', t.priority, t.number;
+end
 $$;
 
 -- What anybody may claim, up to 200.
 create function mesh_lib.free_tasks(me mesh_lib.identity) returns setof json
-language sql stable set search_path = '' as $$
-  select mesh_lib.task_at_a_glance(t, null)
-  from mesh_data.task t
-  where t.mesh_id = (free_tasks.me).mesh_id and t.status in ('open', 'claimed')
-    and (t.assignee_agent_id is null or exists (select from mesh_data.agent a where a.agent_id = t.assignee_agent_id and a.removed_at is not null))
-    and t.claimant_agent_id is distinct from (free_tasks.me).agent_id and mesh_lib.task_status(t) = 'open'
-  order by t.priority, t.number limit 200
+language plpgsql stable set search_path = '' as $$
+begin
+  return query
+    select mesh_lib.task_at_a_glance(t, null)
+    from mesh_data.task t
+    where t.mesh_id = (free_tasks.me).mesh_id and t.status in ('open', 'claimed')
+      and (t.assignee_agent_id is null or exists (select from mesh_data.agent a where a.agent_id = t.assignee_agent_id and a.removed_at is not null))
+      and t.claimant_agent_id is distinct from (free_tasks.me).agent_id and mesh_lib.task_status(t) = 'open'
+    order by t.priority, t.number limit 200;
+end
 $$;
 
 -- What is set or deleted since then, the newest first.
 create function mesh_lib.changed_state(me mesh_lib.identity, since timestamptz) returns setof json
-language sql stable set search_path = '' as $$
-  select case when s.value is null then json_build_object('key', mesh_lib.one_line(s.key, 80), 'deleted_by', a.name, 'changed_at', s.changed_at)
-    else json_build_object('key', s.key, 'value', case when octet_length(s.value::text) <= 200 then s.value else to_jsonb(left(s.value::text, 100) || '…') end,
-      'version', s.version, 'set_by', a.name, 'changed_at', s.changed_at) end
-  from mesh_data.state s left join mesh_data.agent a on a.agent_id = s.agent_id
-  where s.mesh_id = (changed_state.me).mesh_id and s.changed_at >= changed_state.since
-  order by s.changed_at desc, s.key limit 200
+language plpgsql stable set search_path = '' as $$
+begin
+  return query
+    select case when s.value is null then json_build_object('key', s.key, 'deleted', true, 'version', s.version, 'by', a.name, 'changed_at', s.changed_at)
+      else json_build_object('key', s.key, 'value', case when octet_length(s.value::text) <= 200 then s.value else to_jsonb(left(s.value::text, 100) || '…') end,
+        'version', s.version, 'by', a.name, 'changed_at', s.changed_at) end
+    from mesh_data.state s left join mesh_data.agent a on a.agent_id = s.agent_id
+    where s.mesh_id = (changed_state.me).mesh_id and s.changed_at >= changed_state.since
+    order by s.changed_at desc, s.key limit 200;
+end
 $$;
 
 -- Keys of a reader's newest memories.
 create function mesh_lib.newest_keys(reader_id uuid) returns setof json
-language sql stable set search_path = '' as $$
-  select to_json(m.key)
-  from (select m.key, m.remembered_at from mesh_data.memory m where m.reader_id = newest_keys.reader_id order by m.remembered_at desc, m.memory_id desc limit 200) m
-  where m.key is not null order by m.remembered_at desc
+language plpgsql stable set search_path = '' as $$
+begin
+  return query
+    select to_json(m.key)
+    from (select m.key, m.remembered_at from mesh_data.memory m where m.reader_id = newest_keys.reader_id order by m.remembered_at desc, m.memory_id desc limit 200) m
+    where m.key is not null order by m.remembered_at desc;
+end
 $$;
 
 -- Claims in force, the caller's own first.
 create function mesh_lib.claims_at_a_glance(me mesh_lib.identity) returns setof json
-language sql stable set search_path = '' as $$
-  select json_build_object('agent', a.name, 'patterns', c.patterns[:5], 'reason', mesh_lib.one_line(c.reason, 100), 'exclusive', c.exclusive, 'expires_at', c.expires_at)
-  from mesh_lib.claims_in_force((claims_at_a_glance.me).mesh_id) c join mesh_data.agent a on a.agent_id = c.agent_id
-  order by c.agent_id <> (claims_at_a_glance.me).agent_id, c.token desc
+language plpgsql stable set search_path = '' as $$
+begin
+  return query
+    select json_build_object('agent', a.name, 'patterns', c.patterns[:5], 'reason', mesh_lib.one_line(c.reason, 100), 'exclusive', c.exclusive, 'expires_at', c.expires_at)
+    from mesh_lib.claims_in_force((claims_at_a_glance.me).mesh_id) c join mesh_data.agent a on a.agent_id = c.agent_id
+    order by c.agent_id <> (claims_at_a_glance.me).agent_id, c.token desc;
+end
 $$;

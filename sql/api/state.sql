@@ -186,8 +186,8 @@ declare
   _row mesh_data.state;
 begin
   select s.* into _row from mesh_data.state s where s.mesh_id = (select mesh_lib.my_mesh()) and s.key = fail_unset.key;
-  perform mesh_lib.fail(404, format('%L is not set', fail_unset.key) || coalesce(format('; %s deleted it at %s',
-      (select a.name from mesh_data.agent a where a.agent_id = _row.agent_id), to_char(_row.changed_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"')), ''),
+  perform mesh_lib.fail(404, format('%L is not set', fail_unset.key) || case when _row.key is not null then format('; %s deleted it at %s',
+      (select a.name from mesh_data.agent a where a.agent_id = _row.agent_id), to_char(_row.changed_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"')) else '' end,
     'mesh state list', jsonb_strip_nulls(jsonb_build_object('asked', fail_unset.key, 'version', _row.version, 'candidates', array(
       select s.key from mesh_data.state s where s.mesh_id = (select mesh_lib.my_mesh()) and s.value is not null
       order by left(s.key, length(_folder)) <> _folder, s.key limit 50))));
@@ -205,7 +205,7 @@ begin
   where s.mesh_id = (select mesh_lib.my_mesh()) and s.key = fail_version.key;
   perform mesh_lib.fail(409, case when _now.value is null then format('%L is not set, and has no version %s', fail_version.key, fail_version.if_version)
       else format('%L has version %s, set by %s', fail_version.key, _now.version, _now.name) end,
-    format('mesh state get %s', quote_literal(fail_version.key)),
+    'mesh state get ' || case when fail_version.key ~ '^[A-Za-z0-9/._-]+$' then fail_version.key else quote_literal(fail_version.key) end,
     jsonb_build_object('key', fail_version.key, 'value', _now.value, 'version', case when _now.value is null then 0 else _now.version end,
       'set_by', _now.name, 'changed_at', _now.changed_at));
 end

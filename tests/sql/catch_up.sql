@@ -62,7 +62,7 @@ select t.pass('10 minutes');
 select t.does('commander', 'set_state', '{"key": "after", "value": {"a": null}}'), t.does('designer', 'delete_state', '{"key": "before"}');
 select t.arrive('backend', ' 2');
 select is((select jsonb_agg(s - 'changed_at' order by s ->> 'key') from jsonb_array_elements(t.up('backend', t.window('backend 2')) -> 'state') s),
-  '[{"key": "after", "value": {"a": null}, "version": 1, "set_by": "commander"}, {"key": "before", "deleted_by": "designer"}]', 'later what changed since it closed its window');
+  '[{"key": "after", "value": {"a": null}, "version": 1, "by": "commander"}, {"key": "before", "deleted": true, "version": 2, "by": "designer"}]', 'later what changed since it closed its window');
 select is((t.up('backend', t.window('backend 2')) ->> 'since')::timestamptz, (select ended_at from mesh_data.session where session_id = t.window('backend')), 'which was then');
 -- A window that was lost
 select t.pass('15 minutes');

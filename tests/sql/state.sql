@@ -54,7 +54,8 @@ select is(t.call('commander', 'set_state', '{"key": "nil", "value": 1, "if_versi
 select t.refuses('not with another version', 409, 'commander', 'delete_state', '{"key": "lock", "if_version": 1}');
 select is(t.does('commander', 'delete_state', '{"key": "lock", "if_version": 2}') - 'changed_at', '{"key": "lock", "version": 3, "deleted_by": "commander"}', 'a key is deleted');
 select t.refuses('then it is not set', 404, 'backend', 'get_state', '{"key": "lock"}');
-select matches(t.call('backend', 'get_state', '{"key": "lock"}') #>> '{answer,message}', 'commander deleted it', 'it is said who did that');
+select matches(t.call('backend', 'get_state', '{"key": "lock"}') #>> '{answer,message}', '^''lock'' is not set; commander deleted it at 20', 'it is said who did that');
+select is(t.call('backend', 'get_state', '{"key": "lok"}') #>> '{answer,message}', '''lok'' is not set', 'if somebody did');
 select t.refuses('nor deleted again', 404, 'backend', 'delete_state', '{"key": "lock"}');
 select t.refuses('nor set as a version', 409, 'backend', 'set_state', '{"key": "lock", "value": 1, "if_version": 3}');
 select is(t.set('backend', 'lock', '1', 0) ->> 'version', '4', 'versions go on counting');
