@@ -2,7 +2,8 @@
 -- held but by agents asking first. Everybody in the mesh sees all of them.
 
 grant select on mesh_data.claim to mesh_agent;
-grant insert (claim_id, mesh_id, agent_id, patterns, globs, exclusive, reason, token, claimed_at, expires_at), update (reason, expires_at, released_at) on mesh_data.claim to mesh_agent;
+grant insert (claim_id, mesh_id, agent_id, patterns, globs, exclusive, reason, token, claimed_at, expires_at),
+  update (reason, expires_at, released_at) on mesh_data.claim to mesh_agent;
 grant usage on sequence mesh_data.claim_token to mesh_agent;
 create policy claim_select on mesh_data.claim for select to mesh_agent
   using (mesh_id = any ((select mesh_lib.my_meshes())::uuid[]));
@@ -215,7 +216,8 @@ create function mesh_lib.claims_to_list(path text, holder text, at_most integer,
 language plpgsql stable set search_path = '' as $$
 declare
   _mesh constant uuid := mesh_lib.my_mesh();
-  _globs constant text[] := case when claims_to_list.path is not null then mesh_lib.globs(array[coalesce(mesh_lib.checked_text(claims_to_list.path, 'the path', 300), '.')]) end;
+  _globs constant text[] := case when claims_to_list.path is not null then
+    mesh_lib.globs(array[coalesce(mesh_lib.checked_text(claims_to_list.path, 'the path', 300), '.')]) end;
   _holder constant uuid := case when claims_to_list.holder is not null then mesh_lib.agent_id_of(_mesh, lower(btrim(claims_to_list.holder))) end;
   _after constant bigint := case when claims_to_list.after is not null then (mesh_lib.claim_to_end(claims_to_list.after)).token end;
 begin

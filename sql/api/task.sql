@@ -33,14 +33,16 @@ begin
     if (select count(*) from mesh_data.task t where t.mesh_id = _me.mesh_id and t.status in ('open', 'claimed')) >= 10000 then
       perform mesh_lib.fail(429, 'a mesh can have 10,000 unfinished tasks at most', 'mesh task list');
     end if;
-    insert into mesh_data.task as t (task_id, mesh_id, number, title, details, priority, tags, room_id, request_id, created_by_agent_id, created_at, assignee_agent_id, changed_at)
+    insert into mesh_data.task as t (task_id, mesh_id, number, title, details, priority, tags, room_id, request_id, created_by_agent_id, created_at,
+      assignee_agent_id, changed_at)
     values (mesh_lib.new_id(), _me.mesh_id, coalesce((select max(n.number) from mesh_data.task n where n.mesh_id = _me.mesh_id), 0) + 1, _title, _details,
       _priority, _tags, _room_id, create_task.request_id, _me.agent_id, mesh_lib.now(), _assignee, mesh_lib.now())
     returning t.* into _task;
     perform mesh_lib.set_dependencies(_task, mesh_lib.dependencies(create_task.depends_on));
     perform mesh_lib.add_step(_task, _me.agent_id, 'created', null);
     create_task.notices := mesh_lib.notify_agents(array[_assignee], _room_id,
-      format('task %s was %s: %s', _task.number, coalesce('given to ' || case when _room_id is null and _assignee is not null then 'you' else mesh_lib.name_of(_assignee) end, 'created'), _task.title),
+      format('task %s was %s: %s', _task.number, case when _assignee is null then 'created' when _room_id is null then 'given to you'
+        else 'given to ' || mesh_lib.name_of(_assignee) end, _task.title),
       jsonb_build_object('task', _task.number, 'step', 'created'));
   end if;
   create_task.task := _task.number;
@@ -52,7 +54,8 @@ begin
   create_task.room := mesh_lib.room_address(_task.room_id);
   create_task.status := mesh_lib.task_status(_task);
   create_task.why := mesh_lib.waits_for(_task.task_id);
-  create_task.next := format('mesh task %s %s', case when create_task.status = 'open' and coalesce(_task.assignee_agent_id = _me.agent_id, true) then 'claim' else 'show' end, _task.number);
+  create_task.next := format('mesh task %s %s', case when create_task.status = 'open' and coalesce(_task.assignee_agent_id = _me.agent_id, true)
+    then 'claim' else 'show' end, _task.number);
 end
 $$;
 comment on function mesh.create_task is $$---
@@ -92,7 +95,8 @@ begin
     perform mesh_lib.add_step(_task, _me.agent_id, 'claimed', null);
   end if;
   update mesh_data.task t
-  set status = 'claimed', claimant_agent_id = _me.agent_id, claimed_at = coalesce(t.claimed_at, mesh_lib.now()), lease_ends_at = mesh_lib.first_lease_ends_at(), changed_at = mesh_lib.now()
+  set status = 'claimed', claimant_agent_id = _me.agent_id, claimed_at = coalesce(t.claimed_at, mesh_lib.now()),
+    lease_ends_at = mesh_lib.first_lease_ends_at(), changed_at = mesh_lib.now()
   where t.task_id = _task.task_id returning t.* into _task;
   claim_task.task := _task.number;
   claim_task.task_id := _task.task_id;
@@ -149,8 +153,8 @@ begin
   end if;
   if update_task.depends_on is not null then
     if _task.created_by_agent_id <> _me.agent_id and not _owns then
-      perform mesh_lib.fail(403, format('only %s, who made task %s, or the owner of the mesh, says what it depends on', mesh_lib.name_of(_task.created_by_agent_id), _task.number),
-        'mesh task show ' || _task.number);
+      perform mesh_lib.fail(403, format('only %s, who made task %s, or the owner of the mesh, says what it depends on',
+        mesh_lib.name_of(_task.created_by_agent_id), _task.number), 'mesh task show ' || _task.number);
     elsif _task.status <> 'open' then
       perform mesh_lib.fail(409, format('task %s is %s: what it depends on matters no more', _task.number, _task.status), 'mesh task show ' || _task.number);
     end if;
@@ -182,7 +186,8 @@ example: mesh task update 12 --progress 40 --note "the grid is in, the menu is n
 alter function mesh.update_task(integer, integer, text, integer[]) owner to mesh_definer;
 grant execute on function mesh.update_task(integer, integer, text, integer[]) to mesh_agent;
 
-create function mesh.complete_task(inout task integer, inout result text, out status text, out finished_at timestamptz, out free integer[], out notices json, out next text)
+create function mesh.complete_task(inout task integer, inout result text, out status text, out finished_at timestamptz, out free integer[],
+  out notices json, out next text)
 language plpgsql volatile security definer set search_path = '' as $$
 declare
   _result constant text := mesh_lib.checked_text(complete_task.result, 'the result', 20000, true);
@@ -318,8 +323,8 @@ example: mesh task list
 example: mesh task list --status completed --tag web$$;
 grant execute on function mesh.list_tasks(text, text, text, integer, uuid) to mesh_agent;
 
-create function mesh.get_task(inout task integer, out task_id uuid, out title text, out details text, out status text, out why text, out priority text, out tags text[],
-  out assignee text, out claimant text, out claimed_at timestamptz, out lease_ends_at timestamptz, out progress smallint, out result text, out room text,
+create function mesh.get_task(inout task integer, out task_id uuid, out title text, out details text, out status text, out why text, out priority text,
+  out tags text[], out assignee text, out claimant text, out claimed_at timestamptz, out lease_ends_at timestamptz, out progress smallint, out result text, out room text,
   out created_by text, out created_at timestamptz, out changed_at timestamptz, out finished_at timestamptz, out depends_on json, out needed_by json, out history json)
 language plpgsql stable set search_path = '' as $$
 declare

@@ -37,6 +37,14 @@ language sql stable set search_path = '' as $$
   where a.agent_id = agent_lease.agent_id
 $$;
 
+-- Who has claimed tasks of a mesh, or of any, with its lease: asked once for each of them, not for each task.
+create function mesh_lib.holders(mesh_id uuid default null) returns table (agent_id uuid, lease timestamptz)
+language sql stable set search_path = '' as $$
+  select c.agent_id, mesh_lib.agent_lease(c.agent_id)
+  from (select distinct t.claimant_agent_id as agent_id from mesh_data.task t
+    where t.status = 'claimed' and (holders.mesh_id is null or t.mesh_id = holders.mesh_id)) c
+$$;
+
 -- When a claim ends, of its agent's lease and its own.
 create function mesh_lib.lease_end(of_agent timestamptz, of_task timestamptz) returns timestamptz
 language sql immutable return case when lease_end.of_agent = '-infinity' then lease_end.of_agent else greatest(lease_end.of_agent, lease_end.of_task) end;
@@ -69,7 +77,8 @@ $$;
 -- What an unfinished task waits for, in words; null when for nothing.
 create function mesh_lib.waits_for(task_id uuid) returns text
 language sql stable set search_path = '' as $$
-  select string_agg(case o.status when 'failed' then format('task %s failed', o.number) else format('waits for task %s', o.number) end, ', ' order by o.status = 'failed' desc, o.number)
+  select string_agg(format(case o.status when 'failed' then 'task %s failed' else 'waits for task %s' end, o.number), ', '
+    order by o.status = 'failed' desc, o.number)
   from mesh_data.task_dependency d join mesh_data.task o on o.task_id = d.depends_on_task_id
   where d.task_id = waits_for.task_id and o.status <> 'completed'
 $$;
@@ -168,11 +177,7 @@ declare
   _given boolean;
 begin
   foreach _given in array array[true, false] loop
-    with holder as materialized (
-      select c.agent_id, mesh_lib.agent_lease(c.agent_id) as lease
-      from (select distinct t.claimant_agent_id as agent_id from mesh_data.task t where t.mesh_id = _me.mesh_id and t.status = 'claimed') c
-    )
-    select t.* into _task from mesh_data.task t left join holder h on h.agent_id = t.claimant_agent_id
+    select t.* into _task from mesh_data.task t left join mesh_lib.holders(_me.mesh_id) h on h.agent_id = t.claimant_agent_id
     where t.mesh_id = _me.mesh_id and t.status in ('open', 'claimed')
       and case when _given then t.assignee_agent_id = _me.agent_id else t.assignee_agent_id is null
         or exists (select from mesh_data.agent a where a.agent_id = t.assignee_agent_id and a.removed_at is not null) end
@@ -204,11 +209,7 @@ begin
   update mesh_data.watch w set looked_at = mesh_lib.now(),
     began_at = case when w.looked_at > mesh_lib.now() - interval '1 minute' then w.began_at else mesh_lib.now() end;
   for _task in
-    with holder as materialized (
-      select c.agent_id, mesh_lib.agent_lease(c.agent_id) as lease
-      from (select distinct t.claimant_agent_id as agent_id from mesh_data.task t where t.status = 'claimed' and t.lease_ends_at <= mesh_lib.now()) c
-    )
-    select t.* from mesh_data.task t join holder h on h.agent_id = t.claimant_agent_id
+    select t.* from mesh_data.task t join mesh_lib.holders() h on h.agent_id = t.claimant_agent_id
     where t.status = 'claimed' and mesh_lib.lease_end(h.lease, t.lease_ends_at) <= mesh_lib.now()
     limit 1000 for update of t skip locked
   loop
@@ -288,10 +289,7 @@ begin
     end if;
   end if;
   return query
-    with holder as materialized (
-      select c.agent_id, mesh_lib.agent_lease(c.agent_id) as lease
-      from (select distinct t.claimant_agent_id as agent_id from mesh_data.task t where t.mesh_id = _mesh and t.status = 'claimed') c
-    ), listed as (
+    with listed as (
       select t.task_id, t.number, case when _to_do then t.priority end as priority,
         case when t.status in ('completed', 'failed') then t.status
           when t.status = 'claimed' and mesh_lib.lease_end(h.lease, t.lease_ends_at) > mesh_lib.now() then 'claimed'
@@ -303,7 +301,7 @@ begin
         union all
         select f.* from mesh_data.task f where not _to_do and f.mesh_id = _mesh and _wanted in (f.status, 'all')
       ) t
-      left join holder h on h.agent_id = t.claimant_agent_id
+      left join mesh_lib.holders(_mesh) h on h.agent_id = t.claimant_agent_id
       where (_agent is null or _agent in (t.assignee_agent_id, t.claimant_agent_id)) and (_tag is null or _tag = any (t.tags))
         and (_after.task_id is null or case when _to_do then (t.priority, t.number) > (_after.priority, _after.number) else t.number < _after.number end)
     )
@@ -353,7 +351,8 @@ begin
   elsif (must_have.task).claimant_agent_id = mesh_lib.my_agent() or coalesce(mesh_lib.my_mesh() = any (mesh_lib.owned_meshes()), false) then
     return;
   elsif (must_have.task).status = 'claimed' then
-    perform mesh_lib.fail(403, format('%s has task %s: only it, or the owner of the mesh, may do that', mesh_lib.name_of((must_have.task).claimant_agent_id), _number),
+    perform mesh_lib.fail(403,
+      format('%s has task %s: only it, or the owner of the mesh, may do that', mesh_lib.name_of((must_have.task).claimant_agent_id), _number),
       'mesh task show ' || _number);
   end if;
   perform mesh_lib.fail(409, format('nobody has task %s now: claim it first', _number), 'mesh task claim ' || _number);
@@ -400,6 +399,7 @@ language plpgsql volatile set search_path = '' as $$
 declare
   _me constant uuid := mesh_lib.my_agent();
   _task mesh_data.task;
+  _what text;
   _next record;
 begin
   update mesh_data.task t
@@ -413,18 +413,18 @@ begin
   free := case _task.status when 'completed' then array(
     select t.number from mesh_data.task t
     where t.task_id = any (mesh_lib.needed_by(_task.task_id)) and t.status = 'open' and not mesh_lib.is_blocked(t.task_id) order by t.number) end;
+  _what := case _task.status when 'completed' then 'can begin' else format('blocked by task %s, which failed', _task.number) end;
   for _next in
     select u.agent_id, array_agg(distinct t.number order by t.number) as numbers, min(t.title) as title
     from mesh_data.task t
-    cross join lateral unnest(case _task.status when 'completed' then array[t.assignee_agent_id] else array[t.assignee_agent_id, t.created_by_agent_id] end) u (agent_id)
-    where t.task_id = any (mesh_lib.needed_by(_task.task_id)) and t.status = 'open' and (_task.status = 'failed' or t.number = any (free)) and u.agent_id is not null
+    cross join lateral unnest(array[t.assignee_agent_id, case _task.status when 'failed' then t.created_by_agent_id end]) u (agent_id)
+    where t.task_id = any (mesh_lib.needed_by(_task.task_id)) and t.status = 'open' and (_task.status = 'failed' or t.number = any (free))
+      and u.agent_id is not null
     group by u.agent_id order by u.agent_id
   loop
     notices := (notices::jsonb || mesh_lib.notify_agents(array[_next.agent_id], null,
-      case cardinality(_next.numbers)
-        when 1 then format('task %s %s: %s', _next.numbers[1], case _task.status when 'completed' then 'can begin' else format('stays blocked by task %s', _task.number) end, _next.title)
-        else format('tasks %s%s %s', array_to_string(_next.numbers[:20], ', '), case when cardinality(_next.numbers) > 20 then ' and more' else '' end,
-          case _task.status when 'completed' then 'can begin' else format('stay blocked by task %s', _task.number) end) end,
+      case cardinality(_next.numbers) when 1 then format('task %s %s: %s', _next.numbers[1], _what, _next.title)
+        else format('tasks %s%s %s', array_to_string(_next.numbers[:20], ', '), case when cardinality(_next.numbers) > 20 then ' and more' else '' end, _what) end,
       jsonb_build_object('tasks', to_jsonb(_next.numbers[:20]), 'step', case _task.status when 'completed' then 'free' else 'blocked' end))::jsonb)::json;
   end loop;
 end

@@ -133,7 +133,7 @@ select is(t.does('backend', 'get_task', '{"task": 9}') -> 'depends_on', '[{"task
 select t.step('designer', 'claim_task', 9), t.step('backend', 'claim_task', 10), t.take('designer');
 select t.step('designer', 'fail_task', 9, '{"reason": "no"}');
 select is(t.state(11), 'blocked task 9 failed, waits for task 10', 'what depends on a task that failed stays blocked, and says so');
-select is(t.take('backend') || ' / ' || t.take('designer'), 'task 11 stays blocked by task 9: last / ', 'as who is to do it hears');
+select is(t.take('backend') || ' / ' || t.take('designer'), 'task 11 blocked by task 9, which failed: last / ', 'as who is to do it hears');
 select is(t.said(t.step('backend', 'claim_task', 11)), '409: task 11 is blocked: task 9 failed, waits for task 10', 'and cannot be claimed');
 select is(t.said(t.step('backend', 'update_task', 11, '{"depends_on": [10]}')), '403: only designer, who made task 11, or the owner of the mesh, says what it depends on', 'who made it says what it depends on');
 select is(t.step('designer', 'update_task', 11, '{"depends_on": [10], "note": "without it"}') #>> '{answer,why}', 'waits for task 10', 'so it can go on without');
