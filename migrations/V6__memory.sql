@@ -23,6 +23,7 @@ create table mesh_data.memory (
 );
 create index memory_newest on mesh_data.memory (reader_id, remembered_at desc, memory_id desc);
 create index memory_by_mesh on mesh_data.memory (mesh_id);
+create index memory_forgotten on mesh_data.memory (forgotten_at) where forgotten_at is not null;
 -- Without a list of pending entries, which each search would read to its end.
 create index memory_words on mesh_data.memory using gin (words) with (fastupdate = off) where reader_id is not null;
 

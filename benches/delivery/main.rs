@@ -4,6 +4,7 @@
 mod common;
 
 mod broadcast;
+mod calls;
 mod client;
 mod idle_cost;
 mod idle_latency;
@@ -27,6 +28,7 @@ use world::World;
 /// c  a broadcast to 100 and 1,000 agents           d  relay with 0, 100 and 1,000 idle agents
 /// e  relay and Postgres killed in mid-run          f  500 to 20,000 msg/s offered, open loop
 /// g  as b, but senders are raw SQL connections     h  as a, over two relays
+/// i  calls over HTTP, as benches/calls.json says
 ///
 /// flush/msg counts Postgres' calls of fdatasync for a message that is sent, shown, confirmed and
 /// acknowledged. cpu is in processors: relay, Postgres, and this program, which shares the machine.
@@ -49,7 +51,7 @@ pub struct Options {
     bench: bool,
 }
 
-const ALL: &[char] = &['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'];
+const ALL: &[char] = &['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i'];
 
 fn main() {
     let options = Options::parse();
@@ -83,7 +85,8 @@ async fn run(options: &Options) {
             'e' => kills::run(&mut world, &mut report).await,
             'f' => open_loop::run(&world, &mut report, options).await,
             'g' => sql_callers::run(&world, &mut report, options).await,
-            _ => idle_latency::run_two(&world, &mut report).await,
+            'h' => idle_latency::run_two(&world, &mut report).await,
+            _ => calls::run(&world, &mut report).await,
         }
     }
 }

@@ -36,7 +36,8 @@ language plpgsql stable set search_path = '' set enable_seqscan = off as $$
 begin
   if memories_named.asked_id is not null then
     return query select m.memory_id from mesh_data.memory m
-      where m.memory_id = memories_named.asked_id and m.reader_id = any (memories_named.readers) and coalesce(m.key = memories_named.key, memories_named.key is null);
+      where m.memory_id = memories_named.asked_id and m.reader_id = any (memories_named.readers)
+        and (m.key = memories_named.key or memories_named.key is null);
   else
     return query select m.memory_id from unnest(memories_named.readers) r join mesh_data.memory m on m.reader_id = r and m.key = memories_named.key;
   end if;
@@ -46,7 +47,10 @@ $$;
 -- Their keys, for who asked for one that is not there.
 create function mesh_lib.memory_keys(readers uuid[]) returns text[]
 language sql stable set search_path = '' as $$
-  select array(select m.key from mesh_data.memory m where m.reader_id = any (memory_keys.readers) and m.key is not null order by m.key limit 100)
+  select array(
+    select k.key from unnest(memory_keys.readers) r cross join lateral (
+      select m.key from mesh_data.memory m where m.reader_id = r and m.key is not null order by m.key limit 100) k
+    group by k.key order by k.key limit 100)
 $$;
 
 -- A key as it is kept, or ME400.
@@ -100,7 +104,8 @@ begin
       perform mesh_lib.fail(429, format('an agent can have %s private memories at most: forget some', mesh_lib.private_memories()), 'mesh recall --private');
     elsif not _private and _ordinal > mesh_lib.shared_memories()
       and exists (select from mesh_data.memory m where m.reader_id = write_memory.reader_id offset mesh_lib.shared_memories() - 1) then
-      perform mesh_lib.fail(429, format('a mesh can share %s memories at most: forget some', to_char(mesh_lib.shared_memories(), 'FM999,999,999')), 'mesh recall');
+      perform mesh_lib.fail(429, format('a mesh can share %s memories at most: forget some', to_char(mesh_lib.shared_memories(), 'FM999,999,999')),
+        'mesh recall');
     end if;
   end if;
   _tags := coalesce(case when write_memory.tags is not null then _tags end, _memory.tags, '{}');
@@ -123,7 +128,8 @@ declare
   _id constant uuid := mesh_lib.new_id();
   _memory mesh_data.memory;
 begin
-  _memory := mesh_lib.write_memory(_id, _me.mesh_id, case when remember.private then _me.agent_id else _me.mesh_id end, _me.agent_id, remember.key, remember.content, remember.tags);
+  _memory := mesh_lib.write_memory(_id, _me.mesh_id, case when remember.private then _me.agent_id else _me.mesh_id end, _me.agent_id,
+    remember.key, remember.content, remember.tags);
   remember.memory_id := _memory.memory_id;
   remember.replaced := _memory.memory_id <> _id;
   remember.key := _memory.key;
@@ -153,7 +159,7 @@ create function mesh.recall(query text default null, inout key text default null
   inout memory_id uuid default null, after uuid default null, "limit" integer default 10,
   out content text, out cut boolean, out remembered_by text, out remembered_at timestamptz)
 returns setof record
-language plpgsql stable security definer set search_path = '' set jit = off as $$
+language plpgsql stable security definer set search_path = '' set jit = off set enable_seqscan = off set enable_hashjoin = off as $$
 declare
   _me constant mesh_lib.identity := mesh_lib.me();
   _readers constant uuid[] := mesh_lib.memory_readers(_me, recall.private);
@@ -203,7 +209,8 @@ begin
   end if;
 
   return query
-    select m.key, m.tags, m.reader_id <> m.mesh_id, m.memory_id, case when n.cut then left(m.content, 10000) || '…' else m.content end, n.cut, a.name, m.remembered_at
+    select m.key, m.tags, m.reader_id <> m.mesh_id, m.memory_id, case when n.cut then left(m.content, 10000) || '…' else m.content end, n.cut, a.name,
+      m.remembered_at
     from (
       select h.* from unnest(_hits) h
       where _after.memory_id is null or (h.score, h.remembered_at, h.memory_id) <

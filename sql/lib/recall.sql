@@ -10,7 +10,8 @@ language sql immutable return '#' || tag;
 
 -- Characters of scripts that put no space between words: Thai, Lao, Burmese, Khmer, kana, Han; and Hangul, for its endings.
 create function mesh_lib.spaceless() returns text
-language sql immutable return '[\u0E00-\u0EFF\u1000-\u109F\u1780-\u17FF\u3040-\u30FF\u31F0-\u31FF\u3400-\u4DBF\u4E00-\u9FFF\uAC00-\uD7AF\uF900-\uFAFF\U00020000-\U0003FFFF]+';
+language sql immutable return '[\u0E00-\u0EFF\u1000-\u109F\u1780-\u17FF\u3040-\u30FF\u31F0-\u31FF\u3400-\u4DBF\u4E00-\u9FFF'
+  '\uAC00-\uD7AF\uF900-\uFAFF\U00020000-\U0003FFFF]+';
 
 -- The words of a text that are written with spaces between, and nothing else: auth.ts is two, don't is two.
 create function mesh_lib.spaced(value text) returns text
@@ -49,7 +50,9 @@ begin
       || array_to_tsvector(array(select distinct u from unnest(
           mesh_lib.pairs(concat_ws(' ', memory_words.key, array_to_string(memory_words.tags, ' '), memory_words.content), true)
           || array(select mesh_lib.tag_lexeme(g) from unnest(memory_words.tags) g) || mesh_lib.reader_lexeme(memory_words.reader_id)) u))
-    from (select mesh_lib.spaced(concat_ws(' ', memory_words.key, array_to_string(memory_words.tags, ' '))) as title, mesh_lib.spaced(memory_words.content) as content) t);
+    from (
+      select mesh_lib.spaced(concat_ws(' ', memory_words.key, array_to_string(memory_words.tags, ' '))) as title, mesh_lib.spaced(memory_words.content) as content
+    ) t);
 end
 $$;
 
@@ -100,9 +103,9 @@ begin
           mesh_lib.quoted(case when s.stem <> s.lexeme then s.stem end)) as expression,
         case
           when s.stem is null then 0
-          when '{}' in (ts_lexize('pg_catalog.german_stem', s.lexeme), ts_lexize('pg_catalog.russian_stem', s.lexeme), ts_lexize('pg_catalog.french_stem', s.lexeme),
-            ts_lexize('pg_catalog.spanish_stem', s.lexeme), ts_lexize('pg_catalog.italian_stem', s.lexeme), ts_lexize('pg_catalog.portuguese_stem', s.lexeme),
-            ts_lexize('pg_catalog.dutch_stem', s.lexeme)) then 1
+          when '{}' in (ts_lexize('pg_catalog.german_stem', s.lexeme), ts_lexize('pg_catalog.russian_stem', s.lexeme),
+            ts_lexize('pg_catalog.french_stem', s.lexeme), ts_lexize('pg_catalog.spanish_stem', s.lexeme), ts_lexize('pg_catalog.italian_stem', s.lexeme),
+            ts_lexize('pg_catalog.portuguese_stem', s.lexeme), ts_lexize('pg_catalog.dutch_stem', s.lexeme)) then 1
           else 2
         end as strength
       from stemmed s
@@ -158,11 +161,13 @@ create function mesh_lib.similar_words(mesh_id uuid, readers uuid[], word text) 
 language plpgsql stable set search_path = '' set enable_seqscan = off as $$
 declare
   _grams constant text[] := mesh_lib.grams(similar_words.word);
-  _swapped constant text[] := array(select overlay(similar_words.word placing reverse(substr(similar_words.word, i, 2)) from i for 2) from generate_series(1, length(similar_words.word) - 1) i);
+  _swapped constant text[] := array(
+    select overlay(similar_words.word placing reverse(substr(similar_words.word, i, 2)) from i for 2) from generate_series(1, length(similar_words.word) - 1) i);
   _all constant integer := cardinality(_grams);
   _any constant tsquery := (select string_agg(mesh_lib.quoted(g), ' | ') from unnest(_grams) g)::tsquery;
   _query constant tsquery := (select string_agg(mesh_lib.quoted(mesh_lib.reader_lexeme(r)), ' | ') from unnest(similar_words.readers) r)::tsquery
-    && (select string_agg(mesh_lib.quoted(_grams[i]) || ' & ' || mesh_lib.quoted(_grams[i + 1]), ' | ') from generate_series(case when _all > 6 then 2 else 1 end, _all - 1) i)::tsquery;
+    && (select string_agg(mesh_lib.quoted(_grams[i]) || ' & ' || mesh_lib.quoted(_grams[i + 1]), ' | ')
+      from generate_series(case when _all > 6 then 2 else 1 end, _all - 1) i)::tsquery;
   _most constant double precision := ts_rank(array_to_tsvector(_grams), _any) / _all;
 begin
   return array(
@@ -183,12 +188,14 @@ $$;
 create function mesh_lib.with_similar(mesh_id uuid, readers uuid[], terms mesh_lib.term[]) returns mesh_lib.term[]
 language plpgsql stable set search_path = '' as $$
 begin
-  return (
-    select array(
-      select row(t.word, concat_ws(' | ', t.expression, (select string_agg(mesh_lib.quoted(s), ' | ') from unnest(s.words) s where s <> t.word)), t.strength)::mesh_lib.term
-      from unnest(with_similar.terms) with ordinality t
-      cross join lateral (select case when t.strength = 2 and length(t.word) between 4 and 40 then mesh_lib.similar_words(with_similar.mesh_id, with_similar.readers, t.word) end as words) s
-      order by t.ordinality));
+  return array(
+    select row(t.word, concat_ws(' | ', t.expression, s.words), t.strength)::mesh_lib.term
+    from unnest(with_similar.terms) with ordinality t
+    cross join lateral (
+      select string_agg(mesh_lib.quoted(w), ' | ') as words
+      from unnest(case when t.strength = 2 and length(t.word) between 4 and 40 then mesh_lib.similar_words(with_similar.mesh_id, with_similar.readers, t.word) end) w
+      where w <> t.word) s
+    order by t.ordinality);
 end
 $$;
 
@@ -212,12 +219,13 @@ declare
   _filter constant tsquery := mesh_lib.reader_query(newest_hits.reader_id) && newest_hits.filter;
   _memories constant bigint := (
     select m.ordinal from mesh_data.memory m where m.reader_id = newest_hits.reader_id order by m.remembered_at desc, m.memory_id desc limit 1);
-  -- How many to look at in the order of time.
-  _look integer := 2 * _few;
+  -- Look at all, or at how many, in the order of time.
+  _all constant boolean := coalesce(_memories <= _few, true);
+  _look integer;
   _hits integer;
   _found integer := 0;
 begin
-  if _memories > _few then
+  if not _all then
     select count(*) filter (where m.words @@ newest_hits.filter) into _hits from (
       select m.words from mesh_data.memory m
       where m.reader_id = newest_hits.reader_id and (m.remembered_at, m.memory_id) < (newest_hits.before_at, newest_hits.before_id)
@@ -225,7 +233,7 @@ begin
     -- Twice as many as should do, by the sample.
     _look := case when newest_hits.at_most * _sample < 5.0 * _memories * _hits * _hits / _sample then 2 * newest_hits.at_most * _sample / _hits end;
   end if;
-  if _look > 0 then
+  if _all or _look > 0 then
     return query
       select m.memory_id, mesh_lib.recall_score(m.words, newest_hits.query, m.remembered_at), m.remembered_at from (
         select m.* from mesh_data.memory m
@@ -233,7 +241,7 @@ begin
         order by m.remembered_at desc, m.memory_id desc limit _look) m
       where m.words @@ newest_hits.filter limit newest_hits.at_most;
     get diagnostics _found = row_count;
-    if _found = newest_hits.at_most or _look = 2 * _few then
+    if _all or _found = newest_hits.at_most then
       return;
     end if;
   end if;

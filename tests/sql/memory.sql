@@ -67,6 +67,14 @@ select is(t.does('designer', 'forget', '{"key": "deploy"}') ->> 'content', 'depl
 select is(t.recall('commander', '{"key": "deploy"}') || t.recall('commander', '{"query": "deploys"}') || t.recall('commander', jsonb_build_object('memory_id', (select memory_id from t.first))), '', 'it is found no more');
 select is(t.all('alice'), 'for my eyes / the logo is blue', 'nor listed');
 select is((select count(*) from mesh_data.memory where memory_id = (select memory_id::uuid from t.first) and forgotten_at is not null), 1::bigint, 'its row is kept');
+select t.pass('80 days');
+select mesh_lib.forget(mesh_lib.now() - interval '1000 days');
+select is((select count(*) from mesh_data.memory where memory_id = (select memory_id::uuid from t.first)), 1::bigint, 'for a while');
+select t.pass('100 days');
+select mesh_lib.forget(mesh_lib.now() - interval '1000 days');
+select is((select count(*) from mesh_data.memory where memory_id = (select memory_id::uuid from t.first)), 0::bigint, 'of 90 days');
+select is(t.all('alice'), 'for my eyes / the logo is blue', 'what is not forgotten stays');
+select t.pass('0 days');
 select t.refuses('forgetting it again', 404, 'designer', 'forget', '{"key": "deploy"}');
 select t.refuses('by its id', 404, 'designer', 'forget', jsonb_build_object('memory_id', (select memory_id from t.first)));
 select is(t.remember('commander', 'deploys are back', '{"key": "deploy"}') ->> 'replaced', 'false', 'the key is free');
