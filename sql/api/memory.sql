@@ -228,7 +228,7 @@ cli: recall <query>
 alias: memory list
 who: agent
 mcp: core
-columns: key content tags private remembered_by remembered_at
+columns: key content tags private remembered_by remembered_at memory_id
 ---
 Recall what was remembered, by words in any language, by key or by tag; the best first, or the newest where there is no query. You find what is shared with the mesh and what is your own.
 query: words to look for. What holds all of them is found, the last may go on; if there is none, what looks like them or holds some of them. Only the newest 500 that fit are compared.
