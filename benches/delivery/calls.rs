@@ -7,17 +7,16 @@ use crate::world::World;
 use serde_json::Value;
 use std::time::Instant;
 
-const SETUP: &str = include_str!("../calls.sql");
-const CALLS: &str = include_str!("../calls.json");
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches");
 /// So often each; the relay's connections to the database have made their plans before.
 const TIMES: usize = 200;
 const BEFORE: usize = 40;
 
 pub async fn run(world: &World, report: &mut Report) {
     let members = world.mesh("calls", 1).await;
-    world.database.value(SETUP);
+    world.database.value(&read("calls.sql"));
     world.database.value("vacuum (analyze)");
-    let calls: Vec<Value> = serde_json::from_str(CALLS).expect("a list of calls");
+    let calls: Vec<Value> = serde_json::from_str(&read("calls.json")).expect("a list of calls");
     let mut line = Line::open(world.relay.port).expect("the relay listens");
     for call in &calls {
         let (function, arguments) = (text(call, "function"), call["arguments"].to_string());
@@ -39,6 +38,10 @@ pub async fn run(world: &World, report: &mut Report) {
             ..Row::default()
         });
     }
+}
+
+fn read(file: &str) -> String {
+    std::fs::read_to_string(format!("{FOLDER}/{file}")).unwrap_or_else(|e| panic!("{file}: {e}"))
 }
 
 fn text<'a>(call: &'a Value, field: &str) -> &'a str {
