@@ -16,14 +16,12 @@ $$;
 
 -- What the sender of an envelope signed.
 create function mesh_lib.signed_document(envelope jsonb) returns jsonb
-language sql immutable set search_path = '' as $$ select (signed_document.envelope ->> 'document')::jsonb $$;
+language sql immutable return (signed_document.envelope ->> 'document')::jsonb;
 
 -- When a UUIDv7 says it was made (RFC 9562); null for another id.
 create function mesh_lib.made_at(id uuid) returns timestamptz
-language sql immutable set search_path = '' as $$
-  select case when substr(made_at.id::text, 15, 1) = '7'
-    then to_timestamp(('x' || lpad(left(replace(made_at.id::text, '-', ''), 12), 16, '0'))::bit(64)::bigint / 1000.0) end
-$$;
+language sql immutable return case when substr(made_at.id::text, 15, 1) = '7'
+  then to_timestamp(('x' || lpad(translate(left(made_at.id::text, 13), '-', ''), 16, '0'))::bit(64)::bigint / 1000.0) end;
 
 -- ME409 for who has no key yet: nothing can be sealed for it.
 create function mesh_lib.fail_pending(agent text) returns void
@@ -33,22 +31,19 @@ begin
 end
 $$;
 
--- Who is to be able to read a letter: its recipients and its sender. Of a role all who might get it; who has no key cannot.
-create function mesh_lib.readers(letter mesh_lib.letter) returns table (agent_id uuid, agent text, identity_key bytea, chain jsonb)
+-- Who is to be able to read a letter, if it has a key: its recipients and its sender. Of a role all who might get it.
+create function mesh_lib.readers(letter mesh_lib.letter) returns uuid[]
 language plpgsql stable set search_path = '' as $$
 declare
-  _address text;
   _agents uuid[] := letter.agents || (letter.me).agent_id;
+  _address text;
 begin
   foreach _address in array letter.addresses loop
     if _address like 'role:%' and not coalesce(letter.everyone, false) then
       _agents := _agents || mesh_lib.role_agents((letter.me).mesh_id, _address);
     end if;
   end loop;
-  return query
-    select a.agent_id, a.name, a.identity_key, a.chain from mesh_data.agent a
-    where a.agent_id = any (_agents) and a.removed_at is null and a.identity_key is not null
-    order by a.agent_id;
+  return _agents;
 end
 $$;
 
@@ -72,21 +67,16 @@ language sql volatile set search_path = '' as $$
   delete from mesh_data.box b where b.agent_id = any (forget_identities.agent_ids);
 $$;
 
--- The recipient list as a sender signs it: SHA-256 of its lines `<agent_id> <identity_key>`, by agent_id.
-create function mesh_lib.recipients_hash(agent_ids uuid[], identity_keys bytea[]) returns text
-language sql immutable set search_path = '' as $$
-  select encode(sha256(convert_to(string_agg(u.agent_id || ' ' || encode(u.key, 'hex') || E'\n', '' order by u.agent_id), 'UTF8')), 'hex')
-  from unnest(recipients_hash.agent_ids, recipients_hash.identity_keys) u (agent_id, key)
-$$;
-
 -- A letter whose recipients were found, sealed as its mesh wants it. Who has no key is skipped, or refused when it was named.
 -- ME409 with `recipients` when it is not sealed for exactly those who are to read it: the client seals it for them and
 -- sends again.
 create function mesh_lib.check_sealing(inout letter mesh_lib.letter, sealed boolean)
 language plpgsql stable set search_path = '' as $$
 declare
+  _document jsonb;
+  _readers uuid[];
+  _recipients text;
   _pending uuid[];
-  _reader record;
 begin
   if letter.notice is not null or letter.envelope is null and not check_sealing.sealed then
     return;
@@ -101,11 +91,19 @@ begin
     perform mesh_lib.fail(400, 'what is sealed takes its data with it: beside it, the server would read them', '');
   end if;
   if letter.occurrence_at is null then
-    perform mesh_lib.check_envelope(letter.me, letter.envelope);
+    _document := mesh_lib.check_envelope(letter.me, letter.envelope);
   end if;
 
-  _pending := array(select a.agent_id from mesh_data.agent a where a.agent_id = any (letter.agents) and a.identity_key is null);
-  if cardinality(_pending) > 0 and not exists (select from unnest(letter.addresses) x where not mesh_lib.is_one(x)) then
+  _readers := mesh_lib.readers(letter);
+  -- The recipient list as a sender signs it: SHA-256 of its lines `<agent_id> <identity_key>`, by agent_id.
+  select array_agg(r.agent_id) filter (where r.identity_key is not null),
+    encode(sha256(convert_to(string_agg(r.agent_id || ' ' || encode(r.identity_key, 'hex') || E'\n', ''), 'UTF8')), 'hex'),
+    array_agg(r.agent_id) filter (where r.identity_key is null and r.agent_id = any (letter.agents))
+  into _readers, _recipients, _pending
+  from (
+    select a.agent_id, a.identity_key from mesh_data.agent a where a.agent_id = any (_readers) order by a.agent_id
+  ) r;
+  if _pending is not null and not exists (select from unnest(letter.addresses) x where not mesh_lib.is_one(x)) then
     perform mesh_lib.fail_pending((select a.name from mesh_data.agent a where a.agent_id = _pending[1]));
   elsif letter.occurrence_at is not null then
     -- Sealed when it was scheduled: who has come since, or has another key, has no box.
@@ -122,13 +120,12 @@ begin
     return;
   end if;
 
-  select array_agg(r.agent_id) as ids, array_agg(r.identity_key) as keys into _reader from mesh_lib.readers(letter) r;
-  if not letter.boxes ?& _reader.ids::text[] or (select count(*) from jsonb_object_keys(letter.boxes)) <> cardinality(_reader.ids)
-    or mesh_lib.signed_document(letter.envelope) ->> 'recipients' is distinct from mesh_lib.recipients_hash(_reader.ids, _reader.keys)
+  if not letter.boxes ?& _readers::text[] or (select count(*) from jsonb_object_keys(letter.boxes)) <> cardinality(_readers)
+    or _document ->> 'recipients' is distinct from _recipients
   then
     perform mesh_lib.fail(409, 'this is not sealed for those who are to read it now', '', jsonb_build_object('recipients', (
-      select jsonb_agg(jsonb_build_object('agent_id', r.agent_id, 'agent', r.agent, 'identity_key', encode(r.identity_key, 'hex'), 'chain', r.chain))
-      from mesh_lib.readers(letter) r)));
+      select jsonb_agg(jsonb_build_object('agent_id', a.agent_id, 'agent', a.name, 'identity_key', encode(a.identity_key, 'hex'), 'chain', a.chain) order by a.agent_id)
+      from mesh_data.agent a where a.agent_id = any (_readers))));
   elsif exists (select from jsonb_each_text(letter.boxes) b where not mesh_lib.is_box(b.value)) then
     perform mesh_lib.fail(400, 'a box is the content key sealed for one reader: 80 bytes in base64', '');
   end if;
@@ -144,8 +141,8 @@ create function mesh_lib.is_signed(signed jsonb, longest integer) returns boolea
 language sql immutable return coalesce(jsonb_typeof(is_signed.signed -> 'document') = 'string' and octet_length(is_signed.signed ->> 'document') <= is_signed.longest
   and is_signed.signed ->> 'signer' ~ '^[0-9a-f]{64}$' and is_signed.signed ->> 'signature' ~ '^[0-9a-f]{128}$', false);
 
--- ME400, ME409 or ME413 unless an envelope is whole, this sender's, for this mesh, and made now.
-create function mesh_lib.check_envelope(me mesh_lib.identity, envelope jsonb) returns void
+-- What the sender of an envelope signed; ME400, ME409 or ME413 unless it is whole, this sender's, for this mesh, and made now.
+create function mesh_lib.check_envelope(me mesh_lib.identity, envelope jsonb) returns jsonb
 language plpgsql stable set search_path = '' as $$
 declare
   _attestation constant jsonb := nullif(check_envelope.envelope -> 'attestation', 'null');
@@ -187,6 +184,7 @@ begin
   elsif coalesce(abs(extract(epoch from mesh_lib.made_at((_document ->> 'id')::uuid) - mesh_lib.now())) > extract(epoch from mesh_lib.clock_skew()), true) then
     perform mesh_lib.fail(400, 'the id of a message is a UUIDv7 of now', 'mesh doctor');
   end if;
+  return _document;
 end
 $$;
 
