@@ -77,6 +77,9 @@ task=$(create); run_sql -o /dev/null -c "$(claim one "$task")"; ended "$task"
 is "$(all "$(claim WHO "$task")")" "1 200 19 409" "of twenty who claim what another had, one gets it"
 is "$(steps "$task" | grep -o lapsed | wc -l)" 1 "which ends the claim before once"
 
+task=$(create); run_sql -o /dev/null -c "$(claim one "$task")"; ended "$task"
+is "$(all "$(next WHO)")" "1 $task 19 none" "nor do several get it as the next"
+
 # Circles
 x=$(create); y=$(create)
 tell a "begin; $(depend one "$x" "$y")"; is "$(heard a)" 200 "one task is to wait for another"
