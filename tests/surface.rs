@@ -224,8 +224,14 @@ impl World {
         let mut words = texts(&cli["verb"]);
         let places = positional.iter().filter_map(|name| with.get(name));
         words.extend(places.flat_map(plain));
-        for (name, value) in with.iter().filter(|(name, _)| !positional.contains(name)) {
-            words.extend(option(name, value));
+        let arguments = function["arguments"].as_array().into_iter().flatten();
+        for argument in arguments {
+            let name = argument["name"].as_str().unwrap_or_default();
+            if let Some(value) = with.get(name)
+                && !positional.iter().any(|place| place == name)
+            {
+                words.extend(option(name, value, &argument["default"]));
+            }
         }
         let (machine, context) = self.caller(who);
         let output = machine
@@ -278,16 +284,18 @@ fn plain(value: &Value) -> Vec<String> {
     }
 }
 
-/// An option; those that every command has are called otherwise there.
-fn option(name: &str, value: &Value) -> Vec<String> {
+/// An option; those that every command has are called otherwise there. What is true or false by default is a switch.
+fn option(name: &str, value: &Value, default: &Value) -> Vec<String> {
     let name = name.replace('_', "-");
     let name = match name.as_str() {
         "agent" | "mesh" | "relay" | "json" | "home" | "quiet" | "ca" => format!("with-{name}"),
         _ => name,
     };
-    match value {
-        Value::Bool(true) => vec![format!("--{name}")],
-        Value::Bool(false) => vec![format!("--no-{name}")],
+    match (value, default) {
+        (Value::Bool(given), Value::Bool(default)) if given == default => Vec::new(),
+        (Value::Bool(true), Value::Bool(_)) => vec![format!("--{name}")],
+        (Value::Bool(false), Value::Bool(_)) => vec![format!("--no-{name}")],
+        (Value::Bool(given), _) => vec![format!("--{name}={given}")],
         _ => plain(value)
             .into_iter()
             .flat_map(|word| [format!("--{name}"), word])

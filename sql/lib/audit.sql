@@ -79,13 +79,16 @@ language sql stable set search_path = '' as $$
   where s.mesh_id = dropped_before.mesh_id and s.dropped_before is not null order by s.dropped_before desc limit 1
 $$;
 
--- What does not fit together in the log of a mesh, by seals: a seal that was changed or is gone, an event that was.
-create function mesh_lib.audit_problems(mesh_id uuid) returns table (seal bigint, event_id uuid, problem text)
+-- What does not fit together in the log of a mesh, by seals: a seal that was changed or is gone, an event that was. All seals are
+-- looked at, events of those that were made since then only.
+create function mesh_lib.audit_problems(mesh_id uuid, since timestamptz) returns table (seal bigint, event_id uuid, problem text)
 language plpgsql stable set search_path = '' as $$
 #variable_conflict use_column
 declare
   -- Events before this were dropped. One that is there is looked at all the same.
   _dropped constant uuid := mesh_lib.dropped_before(audit_problems.mesh_id);
+  _first constant bigint := coalesce((select min(s.number) from mesh_data.seal s
+    where s.mesh_id = audit_problems.mesh_id and s.sealed_at >= audit_problems.since), case when audit_problems.since is null then 1 else 9223372036854775807 end);
 begin
   return query
     select c.number, null::uuid, case
@@ -98,7 +101,7 @@ begin
       select s.number, s.previous_digest, coalesce(lag(s.number) over (order by s.number), 0) + 1 as expected,
         coalesce(lag(s.digest) over (order by s.number), decode(repeat('00', 32), 'hex')) as follows,
         mesh_lib.seal_digest(s) = s.digest as same,
-        s.event_ids is null or mesh_lib.rows_digest(s.event_ids, s.digests) is not distinct from s.rows_digest as listed
+        s.event_ids is null or s.number < _first or mesh_lib.rows_digest(s.event_ids, s.digests) is not distinct from s.rows_digest as listed
       from mesh_data.seal s where s.mesh_id = audit_problems.mesh_id
     ) c
     where c.number <> c.expected or c.follows <> c.previous_digest or not c.same or not c.listed
@@ -110,10 +113,11 @@ begin
       end
     from (
       select s.number, u.event_id, u.digest from mesh_data.seal s cross join unnest(s.event_ids, s.digests) u (event_id, digest)
-      where s.mesh_id = audit_problems.mesh_id
+      where s.mesh_id = audit_problems.mesh_id and s.number >= _first
     ) k
     full join (
-      select v.event_id, v.seal_number, mesh_lib.event_digest(v) as digest from mesh_data.event v where v.mesh_id = audit_problems.mesh_id
+      select v.event_id, v.seal_number, mesh_lib.event_digest(v) as digest from mesh_data.event v
+      where v.mesh_id = audit_problems.mesh_id and coalesce(v.seal_number >= _first, true)
     ) e on e.event_id = k.event_id
     where case
         when k.event_id is null then e.seal_number is not null

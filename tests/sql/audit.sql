@@ -77,6 +77,10 @@ select is(left(t.found('update mesh_data.event set detail = ''{}'', seal_number 
 select is(t.found('update mesh_data.seal set dropped_before = ''ffffffff-ffff-ffff-ffff-ffffffffffff'' where mesh_id = t.proj(); update mesh_data.event set detail = ''{}'' where event_id = (select event_id from t.e)'),
   '2: the event was edited', 'an event is edited, and said to be dropped');
 
+select is(t.found('update mesh_data.event set detail = ''{}'' where event_id = (select event_id from t.e)', jsonb_build_object('since', s.sealed_at + d)), f, 'events sealed since then are looked at')
+from mesh_data.seal s, (values (interval '0', '2: the event was edited'), ('1 microsecond', 'nothing'), ('1 day', 'nothing')) w (d, f) where s.mesh_id = t.proj() and s.number = 2;
+select is(t.found('update mesh_data.seal set events = 1000 where mesh_id = t.proj() and number = 1', jsonb_build_object('since', now() + interval '1 day')), '1: the seal was edited', 'all seals are');
+
 -- What says it is older than the seals
 
 select t.pass('10 minutes');
