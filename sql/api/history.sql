@@ -26,8 +26,36 @@ message_id: the id of the message.
 example: mesh read 019a0a6e-5f3b-7c1d-9e2f-3a4b5c6d7e8f$$;
 grant execute on function mesh.get_message(uuid) to mesh_agent;
 
+-- The newest messages that an agent got, from this sender or all, before this one, newest first. Mail that is settled is read
+-- from the newest settled on, until what is left was settled, and so sent, before what was found.
+create function mesh_lib.received(agent_id uuid, sender_id uuid, query text, before uuid, at_most integer) returns uuid[]
+language plpgsql stable set search_path = '' as $$
+declare
+  _found uuid[] := '{}'::uuid[];
+  _candidates uuid[] := array(select d.message_id from mesh_data.delivery d
+    where d.agent_id = received.agent_id and d.state in ('queued', 'delivered') and (received.sender_id is null or d.sender_agent_id = received.sender_id));
+  _at timestamptz := 'infinity'::timestamptz;
+begin
+  loop
+    _found := array(
+      select u from unnest(_found || array(
+        select c from unnest(_candidates) c
+        where c < received.before and (received.query is null
+          or exists (select from mesh_data.message m where m.message_id = c and strpos(lower(m.body), received.query) > 0))
+      )) u order by u desc limit received.at_most);
+    exit when _at is null or cardinality(_found) = received.at_most and _at < mesh_lib.time_of(_found[received.at_most]);
+    select array_agg(d.message_id) filter (where received.sender_id is null or d.sender_agent_id = received.sender_id), min(d.settled_at) into _candidates, _at
+    from (
+      select d.message_id, d.sender_agent_id, d.settled_at from mesh_data.delivery d
+      where d.agent_id = received.agent_id and d.settled_at < _at order by d.settled_at desc fetch first 1000 rows with ties
+    ) d;
+  end loop;
+  return _found;
+end
+$$;
+
 -- A definer: under row-level security every body would be read before its reader is asked for, and a room's members see
--- what was said in it before they came. Each sender of the mesh is asked for its newest, by the one index there is.
+-- what was said in it before they came.
 create function mesh.list_messages("with" text default null, room text default null, query text default null, before uuid default null,
   "limit" integer default 50)
 returns table (message_id uuid, sent_at timestamptz, "from" text, "to" text, message text, reply_to uuid, data jsonb, envelope mesh.envelope)
@@ -62,16 +90,15 @@ begin
   return query
     select m.message_id, m.sent_at, a.name, m.address, coalesce(m.body, m.notice), m.reply_to, m.data, mesh_lib.envelope_for(m, _me.agent_id)
     from (
-      select s.* from mesh_data.agent g cross join lateral (
-        select s.* from mesh_data.message s
-        where s.mesh_id = g.mesh_id and s.sender_agent_id = g.agent_id and s.message_id < _before
-          and case when g.agent_id <> _me.agent_id then exists (select from mesh_data.delivery d where d.message_id = s.message_id and d.agent_id = _me.agent_id)
-            else _with is null or exists (select from mesh_data.delivery d where d.message_id = s.message_id and d.agent_id = _with) end
+      (select s.* from mesh_data.message s
+        where s.mesh_id = _me.mesh_id and s.sender_agent_id = _me.agent_id and s.message_id < _before
+          and (_with is null or exists (select from mesh_data.delivery d where d.message_id = s.message_id and d.agent_id = _with))
           and (_query is null or strpos(lower(s.body), _query) > 0)
-        order by s.message_id desc limit list_messages."limit"
-      ) s
-      where g.mesh_id = _me.mesh_id and (_with is null or g.agent_id in (_with, _me.agent_id))
-      order by s.message_id desc limit list_messages."limit"
+        order by s.message_id desc limit list_messages."limit")
+      union all
+      select r.* from mesh_data.message r
+      where r.message_id = any (mesh_lib.received(_me.agent_id, _with, _query, _before, list_messages."limit"))
+      order by message_id desc limit list_messages."limit"
     ) m
     join mesh_data.agent a on a.agent_id = m.sender_agent_id
     order by m.message_id;
