@@ -143,6 +143,14 @@ impl Database {
     }
 }
 
+impl Held {
+    /// Commits instead.
+    pub fn commit(mut self) {
+        let input = self.0.stdin.as_mut().expect("a pipe");
+        input.write_all(b"commit;\n").expect("psql reads");
+    }
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
         drop(self.0.stdin.take());
