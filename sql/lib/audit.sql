@@ -34,8 +34,7 @@ begin
   loop
     perform from mesh_data.mesh m where m.mesh_id = _mesh_id for no key update skip locked;
     continue when not found;
-    -- Up to 20 seals of a mesh at a time.
-    for _i in 1..20 loop
+    loop
       _seal := null;
       select array_agg(n.event_id order by n.changed_in, n.event_id), array_agg(n.digest order by n.changed_in, n.event_id),
         (array_agg(n.event_id order by n.event_id))[1], (array_agg(n.event_id order by n.event_id desc))[1], count(*), count(*) < 1000
@@ -56,8 +55,10 @@ begin
       insert into mesh_data.seal select _seal.*;
       update mesh_data.event e set seal_number = _seal.number where e.event_id = any (_seal.event_ids);
       _all := _all + _seal.events;
-      exit when _seal.whole;
+      exit when _seal.whole or _all >= 5000;
     end loop;
+    -- The rest next time.
+    exit when _all >= 5000;
   end loop;
   return _all;
 end
