@@ -221,17 +221,14 @@ impl World {
             .into_iter()
             .filter(|name| name != "mesh")
             .collect();
-        let mut words = texts(&cli["verb"]);
-        let places = positional.iter().filter_map(|name| with.get(name));
-        words.extend(places.flat_map(plain));
         let arguments = function["arguments"].as_array().into_iter().flatten();
-        for argument in arguments {
-            let name = argument["name"].as_str().unwrap_or_default();
-            if let Some(value) = with.get(name)
-                && !positional.iter().any(|place| place == name)
-            {
-                words.extend(option(name, value, &argument["default"]));
-            }
+        let named = |name: &str| arguments.clone().find(|a| a["name"] == name);
+        let mut words = texts(&cli["verb"]);
+        for (name, value) in positional.iter().filter_map(|name| with.get_key_value(name)) {
+            words.extend(plain(value, named(name)));
+        }
+        for (name, value) in with.iter().filter(|(name, _)| !positional.contains(name)) {
+            words.extend(option(name, value, named(name)));
         }
         let (machine, context) = self.caller(who);
         let output = machine
@@ -275,30 +272,31 @@ impl World {
     }
 }
 
-/// A value as words of a command line.
-fn plain(value: &Value) -> Vec<String> {
+/// A value as words of a command line: as JSON where the argument may be any.
+fn plain(value: &Value, argument: Option<&Value>) -> Vec<String> {
+    let is_any = argument.is_some_and(|argument| argument["schema"]["type"].is_null());
     match value {
-        Value::Array(items) => items.iter().flat_map(plain).collect(),
-        Value::String(text) => vec![text.clone()],
+        Value::Array(items) if !is_any => items.iter().flat_map(|i| plain(i, None)).collect(),
+        Value::String(text) if !is_any => vec![text.clone()],
         other => vec![other.to_string()],
     }
 }
 
 /// An option; those that every command has are called otherwise there. What is true or false by default is a switch.
-fn option(name: &str, value: &Value, default: &Value) -> Vec<String> {
-    let name = name.replace('_', "-");
-    let name = match name.as_str() {
-        "agent" | "mesh" | "relay" | "json" | "home" | "quiet" | "ca" => format!("with-{name}"),
-        _ => name,
+fn option(name: &str, value: &Value, argument: Option<&Value>) -> Vec<String> {
+    let word = name.replace('_', "-");
+    let word = match name {
+        "agent" | "mesh" | "relay" | "json" | "home" | "quiet" | "ca" => format!("with-{word}"),
+        _ => word,
     };
-    match (value, default) {
-        (Value::Bool(given), Value::Bool(default)) if given == default => Vec::new(),
-        (Value::Bool(true), Value::Bool(_)) => vec![format!("--{name}")],
-        (Value::Bool(false), Value::Bool(_)) => vec![format!("--no-{name}")],
-        (Value::Bool(given), _) => vec![format!("--{name}={given}")],
-        _ => plain(value)
+    match (value, argument.map(|argument| &argument["default"])) {
+        (Value::Bool(given), Some(Value::Bool(default))) if given == default => Vec::new(),
+        (Value::Bool(true), Some(Value::Bool(_))) => vec![format!("--{word}")],
+        (Value::Bool(false), Some(Value::Bool(_))) => vec![format!("--no-{word}")],
+        (Value::Bool(given), _) => vec![format!("--{word}={given}")],
+        _ => plain(value, argument)
             .into_iter()
-            .flat_map(|word| [format!("--{name}"), word])
+            .flat_map(|value| [format!("--{word}"), value])
             .collect(),
     }
 }

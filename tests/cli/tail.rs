@@ -46,7 +46,14 @@ fn events_are_listed_or_followed_and_said_once() {
     let mut following = pair
         .owner
         .command()
-        .args(["events", "proj", "--kind", "tool_used", "--follow", "--json"])
+        .args([
+            "events",
+            "proj",
+            "--kind",
+            "tool_used",
+            "--follow",
+            "--json",
+        ])
         .stdout(Stdio::piped())
         .spawn()
         .expect("events starts");
