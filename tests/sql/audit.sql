@@ -23,6 +23,15 @@ begin
 end
 $$;
 
+-- Appended to
+
+select is((select string_agg(a.attname, ' ') from pg_attribute a where a.attrelid = 'mesh_data.event'::regclass and a.attnum > 0 and has_column_privilege('mesh_definer', a.attrelid, a.attnum, 'update')),
+  'seal_number', 'no function changes more of an event than in what seal it is');
+select is_empty($$select c.oid::regprocedure from pg_proc c where c.pronamespace in ('mesh'::regnamespace, 'mesh_lib'::regnamespace)
+  and c.prosrc ~ 'delete from mesh_data.event' and c.oid <> 'mesh_lib.forget(timestamptz)'::regprocedure$$, 'only retention deletes from the log');
+select is_empty($$select c.oid::regprocedure from pg_proc c where c.pronamespace in ('mesh'::regnamespace, 'mesh_lib'::regnamespace)
+  and c.prosrc ~ 'update mesh_data.seal' and c.oid <> 'mesh_lib.unseal_dropped(uuid)'::regprocedure$$, 'and only it changes a seal');
+
 -- Sealing
 
 select is((t.verify() -> 'answer') - '{unsealed,unsealed_since}'::text[], '{"head": null, "seals": 0, "events": 0, "sealed_at": null, "dropped": 0, "kept_since": null, "late": 0}', 'at first nothing is sealed');

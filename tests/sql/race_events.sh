@@ -52,15 +52,14 @@ for change in "kind = 'room_closed_not'" "happened_at = happened_at + interval '
     "the event was edited" "an edited event is found: $change"
 done
 
-# Who follows misses nothing of what is committed late.
-follow() { run_sql -c "select string_agg(e #>> '{detail,tool}', ' ' order by e ->> 'event_id'), max(e ->> 'cursor') from jsonb_array_elements(t.does('racer', 'list_events', jsonb_build_object('kind', 'tool_used', 'after', '$1'::uuid), 'race')) e"; }
+# Who follows misses nothing of what is committed late. (Other databases of this server may hold up the horizon, so older ones come again.)
+follow() { run_sql -c "select string_agg(e #>> '{detail,tool}', ' ' order by e ->> 'event_id'), max(e ->> 'cursor') from jsonb_array_elements(t.does('racer', 'list_events', jsonb_build_object('kind', 'tool_used', 'after', '$1'::uuid), 'race')) e where e #>> '{detail,tool}' in ('slow', 'quick')"; }
 cursor=$(run_sql -c "select t.does('racer', 'list_events', '{\"limit\": 1}', 'race') #>> '{0,cursor}'")
 tell a "begin; select t.call('one', 'report_tool', '{\"tool\": \"slow\"}') ->> 'status'"; heard a >/dev/null
 run_sql -o /dev/null -c "select t.does('two', 'report_tool', '{\"tool\": \"quick\"}')"
 seen=$(follow "$cursor"); is "${seen%%|*}" quick "who follows sees what is committed"
 tell a commit; heard a
 seen=$(follow "${seen##*|}"); is "${seen%%|*}" "slow quick" "then what was written before it and committed after it"
-# Whatever is open on this server holds up the horizon.
-for _ in $(seq 100); do next=$(follow "${seen##*|}"); [ "${next%%|*}" = "" ] && break; seen=$next; sleep 0.1; done
+for _ in $(seq 300); do next=$(follow "${seen##*|}"); [ "${next%%|*}" = "" ] && break; seen=$next; sleep 0.1; done
 is "${next%%|*}" "" "and nothing for ever"
 done_testing
