@@ -1,10 +1,6 @@
 -- The chain over the log of a mesh. Each seal covers the events committed since the one before: their digests, and the digest of
 -- that one. docs/security.md says what it proves.
 
--- The log is appended to. What seals it says so in its events; retention deletes.
-revoke update on mesh_data.event from mesh_definer;
-grant update (seal_number) on mesh_data.event to mesh_definer;
-
 -- What a digest is made of. Times are microseconds since 1970; jsonb has one text for one value, without a line break.
 create function mesh_lib.event_digest(event mesh_data.event) returns bytea
 language sql stable return sha256(convert_to('mesh/event/v1' || E'\n' || event.event_id || E'\n' || event.mesh_id || E'\n' || event.kind || E'\n'

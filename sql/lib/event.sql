@@ -1,5 +1,9 @@
 -- The log of what happened in a mesh, and the ping that wakes relays.
 
+-- After sql/lib/definer.sql: the log is appended to. What seals it says so in its events; retention deletes.
+revoke update on mesh_data.event from mesh_definer;
+grant update (seal_number) on mesh_data.event to mesh_definer;
+
 -- Append to the log of a mesh. An agent of another mesh, as which an account may be acting, is not named in it.
 create function mesh_lib.record(mesh_id uuid, kind text, detail jsonb default '{}') returns void
 language sql volatile set search_path = '' as $$
