@@ -96,7 +96,7 @@ insert into mesh_data.room_member (room_id, mesh_id, agent_id) select r.room_id,
 insert into mesh_data.block (mesh_id, agent_id, blocked_agent_id) select a.mesh_id, a.agent_id, b.agent_id from mesh_data.agent a, mesh_data.agent b where a.name = 'backend' and b.name = 'designer';
 insert into mesh_data.schedule (mesh_id, agent_id, key_id, addresses, body) select k.mesh_id, k.agent_id, k.key_id, '{backend}', 'x' from mesh_data.key k where k.mesh_id = :'proj' limit 1;
 select t.does('backend', 'set_state', '{"key": "target", "value": 1}');
-select t.does('backend', 'create_task', '{"title": "x"}'), t.does('backend', 'create_task', '{"title": "y", "depends_on": [1]}'), t.does('backend', 'claim_paths', '{"patterns": ["x"], "reason": "x"}');
+select t.does('backend', 'remember', '{"content": "what the header needs"}'), t.does('backend', 'create_task', '{"title": "x"}'), t.does('backend', 'create_task', '{"title": "y", "depends_on": [1]}'), t.does('backend', 'claim_paths', '{"patterns": ["x"], "reason": "x"}');
 -- Every row of every table that tells of the mesh, by its id or that of something in it.
 create function t.traces() returns table (name text, n bigint) language plpgsql as $$
 declare
@@ -109,6 +109,7 @@ begin
 end
 $$;
 select t.seal_rows();
+select mesh_lib.seal_events('0');
 create table t.doomed as
 select mesh_id as id from mesh_data.mesh where mesh_id = :'proj' union select agent_id from mesh_data.agent where mesh_id = :'proj'
 union select message_id from mesh_data.message where mesh_id = :'proj' union select session_id from mesh_data.session where mesh_id = :'proj' union select key_id from mesh_data.key where mesh_id = :'proj';
