@@ -224,7 +224,10 @@ impl World {
         let arguments = function["arguments"].as_array().into_iter().flatten();
         let named = |name: &str| arguments.clone().find(|a| a["name"] == name);
         let mut words = texts(&cli["verb"]);
-        for (name, value) in positional.iter().filter_map(|name| with.get_key_value(name)) {
+        for (name, value) in positional
+            .iter()
+            .filter_map(|name| with.get_key_value(name))
+        {
             words.extend(plain(value, named(name)));
         }
         for (name, value) in with.iter().filter(|(name, _)| !positional.contains(name)) {
