@@ -20,6 +20,8 @@ begin
     select s.message_id, s.recipients into _asked, _recipients from mesh_lib.send_one(_letter) s;
     if json_array_length(_recipients) = 0 then
       perform mesh_lib.fail(404, 'there is nobody to ask: this address means nobody but you', 'mesh peers');
+    elsif not exists (select from json_array_elements(_recipients) r where r ->> 'state' <> 'skipped') then
+      perform mesh_lib.fail_pending(_recipients #>> '{0,agent}');
     end if;
   elsif _earlier.body_hash <> mesh_lib.letter_hash(_letter) then
     perform mesh_lib.fail(409, 'this request_id was used for another question', '', jsonb_build_object('message_id', _asked));

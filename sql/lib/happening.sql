@@ -13,9 +13,7 @@ create type mesh_lib.event_search as (
 
 -- The time in an id, to the millisecond: its first 48 bits.
 create function mesh_lib.time_of(id uuid) returns timestamptz
-language sql immutable set search_path = '' as $$
-  select to_timestamp(('x' || lpad(translate(left(time_of.id::text, 13), '-', ''), 16, '0'))::bit(64)::bigint / 1000.0)
-$$;
+language sql immutable return to_timestamp(('x' || lpad(translate(left(time_of.id::text, 13), '-', ''), 16, '0'))::bit(64)::bigint / 1000.0);
 
 -- The id of a step of a delivery: as mesh_lib.new_id() would have made it then, and the same whenever it is asked for.
 create function mesh_lib.step_id(at timestamptz, message_id uuid, agent_id uuid, kind text) returns uuid
@@ -81,7 +79,8 @@ begin
 end
 $$;
 
--- Messages that were sent: a reader's own. Each sender is asked for its newest.
+-- Messages that were sent: a reader's own. Each sender is asked for its newest. The id of a sealed one tells the time of its
+-- sender's clock.
 create function mesh_lib.sent(search mesh_lib.event_search) returns setof mesh_lib.happening
 language plpgsql stable set search_path = '' as $$
 begin
@@ -93,7 +92,7 @@ begin
     from mesh_data.agent a cross join lateral (
       select m.message_id, m.sent_at from mesh_data.message m
       where m.mesh_id = search.mesh_id and m.sender_agent_id = a.agent_id and m.message_id < search.before
-        and m.message_id >= mesh_lib.first_id(coalesce(search.from_at, '1970-01-01'))
+        and m.message_id >= mesh_lib.first_id(coalesce(search.from_at, '1970-01-02') - mesh_lib.clock_skew()) and m.sent_at >= coalesce(search.from_at, '1970-01-01')
         and (search.horizon is null or search.next - age(m.xmin) >= search.horizon)
       order by m.message_id desc limit search.most
     ) s

@@ -21,7 +21,7 @@ language sql immutable return (signed_document.envelope ->> 'document')::jsonb;
 -- When a UUIDv7 says it was made (RFC 9562); null for another id.
 create function mesh_lib.made_at(id uuid) returns timestamptz
 language sql immutable return case when substr(made_at.id::text, 15, 1) = '7'
-  then to_timestamp(('x' || lpad(translate(left(made_at.id::text, 13), '-', ''), 16, '0'))::bit(64)::bigint / 1000.0) end;
+  then mesh_lib.time_of(made_at.id) end;
 
 -- ME409 for who has no key yet: nothing can be sealed for it.
 create function mesh_lib.fail_pending(agent text) returns void
@@ -118,6 +118,11 @@ begin
       perform mesh_lib.fail(410, 'nobody for whom this was sealed is there any more: schedule it again', 'mesh schedule list');
     end if;
     return;
+  elsif exists (select from unnest(letter.agents) u where u >= mesh_lib.first_pool_id())
+    and not exists (select from unnest(_readers) u where u <> (letter.me).agent_id and u <> all (letter.agents))
+  then
+    perform mesh_lib.fail(409, 'nobody of this role has a key yet: nobody could ever read this', coalesce('mesh run ' || (
+      select min(a.name) from mesh_data.agent a where a.agent_id = any (mesh_lib.readers(letter)) and a.identity_key is null), 'mesh peers'));
   end if;
 
   if not letter.boxes ?& _readers::text[] or (select count(*) from jsonb_object_keys(letter.boxes)) <> cardinality(_readers)
@@ -212,12 +217,13 @@ $$;
 alter function mesh_lib.check_scheduled(text[], jsonb, uuid) owner to mesh_definer;
 grant execute on function mesh_lib.check_scheduled(text[], jsonb, uuid) to mesh_agent;
 
--- Recipients as they are answered, and those who were skipped.
+-- Recipients as they are answered, and up to a hundred of those who were skipped.
 create function mesh_lib.with_skipped(recipients json, skipped text[]) returns json
 language sql immutable set search_path = '' as $$
   select case when coalesce(cardinality(with_skipped.skipped), 0) = 0 then coalesce(with_skipped.recipients, '[]') else
     (coalesce(with_skipped.recipients, '[]')::jsonb || (
-      select jsonb_agg(jsonb_build_object('agent', u, 'state', 'skipped', 'waits_for', 'it has no key for this message')) from unnest(with_skipped.skipped) u))::json end
+      select jsonb_agg(jsonb_build_object('agent', u, 'state', 'skipped', 'waits_for', 'it has no key for this message'))
+      from unnest(with_skipped.skipped[:mesh_lib.most_listed()]) u))::json end
 $$;
 
 -- ME400 for a search in what the server cannot read.

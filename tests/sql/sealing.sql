@@ -54,6 +54,16 @@ select is(t.does('commander', 'get_message', jsonb_build_object('message_id', :'
 select is(t.does('commander', 'list_messages', '{"with": "backend"}') #>> '{1,envelope,box}', t.box('commander'), 'also in the history');
 select t.refuses('a stranger to it reads nothing', 404, 'designer', 'get_message', jsonb_build_object('message_id', :'sent'::jsonb #>> '{answer,message_id}'));
 
+select is((select r ->> 'envelope' from jsonb_array_elements(t.does('alice', 'tail', '{}', 'proj')) r where r ->> 'message_id' = :'sent'::jsonb #>> '{answer,message_id}'), null, 'who follows the mesh sees no envelope that it could not open');
+select isnt((select r ->> 'envelope' from jsonb_array_elements(t.does('commander', 'tail')) r where r ->> 'message_id' = :'sent'::jsonb #>> '{answer,message_id}'), null, 'but its own');
+create function t.id_at(at timestamptz) returns uuid language sql volatile as $$ select overlay(mesh_lib.first_id(at)::text placing '7' || right(gen_random_uuid()::text, 21) from 15)::uuid $$;
+select t.seal('commander', 'backend', '{backend}', change => jsonb_build_object('id', t.id_at(now() + interval '9 minutes'))) as ahead \gset
+select t.seal('commander', 'backend', '{backend}', change => jsonb_build_object('id', t.id_at(now() - interval '9 minutes'))) as behind \gset
+select ok(t.does('commander', 'tail', jsonb_build_object('after', :'ahead'::jsonb #> '{answer,message_id}')) @> jsonb_build_array(jsonb_build_object('message_id', :'behind'::jsonb #>> '{answer,message_id}')), 'clocks that differ hide nothing from who follows the mesh');
+select t.does('alice', 'list_events', '{"limit": 1}', 'proj') #>> '{0,cursor}' as cursor \gset
+select t.seal('commander', 'backend', '{backend}', change => jsonb_build_object('id', t.id_at(now() - interval '9 minutes'))) as behind \gset
+select ok(t.does('alice', 'list_events', jsonb_build_object('after', :'cursor'), 'proj') @> jsonb_build_array(jsonb_build_object('event_id', :'behind'::jsonb #>> '{answer,message_id}')), 'nor from who follows what happens');
+
 -- Whose
 select is(t.call('commander', 'send_message', jsonb_build_object('to', 'backend', 'message', t.envelope(w.who, '{backend,commander}', change => w.change, bend => w.bend))) ->> 'status', w.status::text, w.fact)
 from (values
@@ -100,7 +110,7 @@ select matches(t.call('commander', 'send_message', jsonb_build_object('to', 'bac
 select matches(t.seal('commander', 'backend', '{backend}', '{"data": {"plain": 1}}') #>> '{answer,message}', 'takes its data with it', 'data beside an envelope are named');
 select matches(t.seal('commander', 'backend', '{backend}', change => jsonb_build_object('sent_at', to_char((now() - interval '3 hours') at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))) #>> '{answer,message}',
   'your clock is 0?3:00:\d\d behind', 'a clock that is off is named');
-select is((select count(*) from mesh_data.message where mesh_id = :'proj' and envelope is not null), 2::bigint, 'nothing else of all that was stored');
+select is((select count(*) from mesh_data.message where mesh_id = :'proj' and envelope is not null), 5::bigint, 'nothing else of all that was stored');
 
 -- Once
 select t.envelope('commander', '{backend}', 'again') as again \gset
@@ -123,12 +133,14 @@ select is((select string_agg(c.status::text, ' ' order by c.ordinal) from mesh_l
     jsonb_build_object('to', 'backend', 'message', t.envelope('commander', '{backend}'))]::text[], null) c), '200 409 200', 'in a batch each is judged alone');
 
 -- Groups, rooms, everybody, pools
+update mesh_data.agent set role = 'keyless' where agent_id = t.id_of('tester');
 select t.does('commander', 'join_group', jsonb_build_object('group', 'web', 'agent', a)) from unnest(array['backend', 'designer', 'tester']) a;
 select t.seal('commander', '@web', '{backend,designer}') as web \gset
 select is((select jsonb_object_agg(r ->> 'agent', r ->> 'state') from jsonb_array_elements(:'web'::jsonb #> '{answer,recipients}') r), '{"backend": "queued", "designer": "queued", "tester": "skipped"}', 'who of a group has no key is skipped');
 select t.refuses('who has no key is not written to by name', 409, 'commander', 'send_message', jsonb_build_object('to', 'tester', 'message', t.envelope('commander', '{}')));
 select is(t.call('commander', 'send_message', jsonb_build_object('to', 'tester', 'message', t.envelope('commander', '{}'))) #>> '{answer,hint}', 'mesh run tester', 'which says what helps');
 select is(t.call('commander', 'send_message', jsonb_build_object('to', 'tester', 'message', t.envelope('commander', '{}'))) #> '{answer,data,recipients}', null, 'and names nobody to seal for');
+select t.refuses('who asks those who have none is told so', 409, 'commander', 'ask_agent', jsonb_build_object('to', 'role:keyless', 'timeout', 0, 'message', t.envelope('commander', '{}')));
 select is(t.seal('backend', '*', '{alice,carol,commander,designer}') ->> 'status', '200', 'everybody is who has a key');
 select t.does('commander', 'create_room', '{"name": "hall", "members": ["backend"]}');
 select is(t.seal('commander', '#hall', '{backend}') ->> 'status', '200', 'a room is who is in it');
