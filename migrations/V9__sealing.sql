@@ -25,8 +25,8 @@ alter table mesh_data.delivery
 -- When the identity key took the place of another: boxes from before are for that other. Null: it is the first.
 alter table mesh_data.agent add column key_at timestamptz;
 
--- Boxes of those who may read a message and have no delivery of it: who may get mail that waits for a role, and whom a
--- reader granted what was said before they came.
+-- Boxes of those who may read a message and have no delivery of it: who may get mail that waits for a role, who is in its room
+-- and blocks its sender, and whom a reader granted what was said before they came.
 create table mesh_data.box (
   message_id uuid not null,
   agent_id uuid not null,

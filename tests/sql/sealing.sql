@@ -149,6 +149,10 @@ select is(t.seal('commander', '#hall', '{backend}') ->> 'status', '409', 'who ha
 select is(t.seal('commander', '#hall', '{backend,designer}') ->> 'status', '200', 'so it is sealed for that one');
 select is(t.does('designer', 'room_history', '{"room": "hall"}') #>> '{0,envelope,box}', null, 'who joined later has no box of what was said before');
 select isnt(t.does('designer', 'room_history', '{"room": "hall"}') #>> '{1,envelope,box}', null, 'but of what was said since');
+select t.does('designer', 'block_agent', '{"agent": "commander"}');
+select is(t.seal('commander', '#hall', '{backend,designer}') #> '{answer,recipients}' @> '[{"agent": "designer"}]', false, 'who is in the room and blocks the sender gets no mail');
+select is(t.does('designer', 'room_history', '{"room": "hall"}') #>> '{-1,envelope,box}', t.box('designer'), 'and reads it in the history');
+select t.does('designer', 'unblock_agent', '{"agent": "commander"}');
 select t.does('commander', 'create_pool', '{"name": "coder", "agents": ["backend", "designer"]}');
 select is(t.seal('commander', 'role:coder', '{backend}') ->> 'status', '409', 'a role is all who might get it');
 select t.seal('commander', 'role:coder', '{backend,designer}') as pooled \gset
@@ -180,9 +184,9 @@ select is(t.does('backend', 'request_keys', '{"room": "hall"}') ->> 'requested',
 select t.does('commander', 'create_pool', '{"name": "two", "agents": ["backend", "carol"]}');
 select t.seal('commander', 'role:two', '{backend,carol}') as pooled \gset
 select t.key('backend', 'another');
-select is(t.does('backend', 'request_keys', '{"room": "hall"}') ->> 'requested', '2', 'with another key it asks for what was boxed for the one before');
+select is(t.does('backend', 'request_keys', '{"room": "hall"}') ->> 'requested', '3', 'with another key it asks for what was boxed for the one before');
 select is(t.does('designer', 'list_key_requests') #>> '{0,identity_key}', t.public_key('another'), 'and is granted it for this one');
-select is(t.does('designer', 'grant_key', jsonb_build_object('agent', 'backend', 'boxes', (select jsonb_object_agg(q.message_id, t.box('another')) from mesh_data.key_request q), 'identity_key', t.public_key('another'))) ->> 'granted', '2', 'by who can read it');
+select is(t.does('designer', 'grant_key', jsonb_build_object('agent', 'backend', 'boxes', (select jsonb_object_agg(q.message_id, t.box('another')) from mesh_data.key_request q), 'identity_key', t.public_key('another'))) ->> 'granted', '3', 'by who can read it');
 select is(t.does('backend', 'room_history', '{"room": "hall"}') #>> '{1,envelope,box}', t.box('another'), 'and reads it in the history');
 select ok(t.does('backend', 'check_messages', '{"peek": true}') @> jsonb_build_object('messages', jsonb_build_array(jsonb_build_object('envelope', jsonb_build_object('box', t.box('another'))))), 'and in its inbox');
 select is(t.does('backend', 'request_keys', '{"room": "hall"}') ->> 'requested', '0', 'and asks no more');
