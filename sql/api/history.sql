@@ -111,7 +111,7 @@ who: agent
 mcp: core
 columns: sent_at from to message message_id
 ---
-List messages you sent and received, or all of a room you are in: the newest of them, in the order they were sent.
+List messages you sent and received, or all of a room you are in: the newest of them, in the order they were sent; outside of rooms a sealed mesh goes by the clocks of their senders.
 with: only what passed between you and this agent, or in a room what it said; or a #room, like room. Default all.
 room: a room you are in, with all that was said there; default your own messages.
 query: only messages with this text in them, upper or lower case, in an open mesh; in a sealed one search with --grep. Default all.

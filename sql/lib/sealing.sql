@@ -240,12 +240,12 @@ $$;
 create function mesh_lib.mode_lock(mesh_id uuid) returns bigint
 language sql immutable return hashtextextended('mode ' || mode_lock.mesh_id::text, 0);
 
--- ME400 for plain text in these meshes when one of them is sealed, whoever writes it: only envelopes and the server's own
--- notices are taken there.
+-- ME400 for plain text in these meshes, each once and in order, when one of them is sealed, whoever writes it: only envelopes
+-- and the server's own notices are taken there.
 create function mesh_lib.refuse_plaintext(mesh_ids uuid[]) returns void
 language plpgsql volatile set search_path = '' as $$
 begin
-  perform pg_advisory_xact_lock_shared(mesh_lib.mode_lock(u)) from (select distinct u from unnest(refuse_plaintext.mesh_ids) u order by 1) o (u);
+  perform pg_advisory_xact_lock_shared(mesh_lib.mode_lock(u)) from unnest(refuse_plaintext.mesh_ids) u;
   if exists (select from mesh_data.mesh m where m.mesh_id = any (refuse_plaintext.mesh_ids) and m.mode = 'sealed') then
     raise check_violation using message = 'a sealed mesh holds no plain text', constraint = 'a_sealed_mesh_holds_no_plain_text';
   end if;
@@ -256,14 +256,17 @@ $$;
 create function mesh_lib.refuse_plain_messages() returns trigger
 language plpgsql volatile set search_path = '' as $$
 begin
-  perform mesh_lib.refuse_plaintext(array(select n.mesh_id from written n where n.body is not null and n.sent_at > mesh_lib.now() - interval '1 hour'));
+  perform mesh_lib.refuse_plaintext(w.mesh_ids)
+  from (select array_agg(distinct n.mesh_id) as mesh_ids from written n where n.body is not null and n.sent_at > mesh_lib.now() - interval '1 hour') w
+  where w.mesh_ids is not null;
   return null;
 end
 $$;
 create function mesh_lib.refuse_plain_schedules() returns trigger
 language plpgsql volatile set search_path = '' as $$
 begin
-  perform mesh_lib.refuse_plaintext(array(select n.mesh_id from written n where n.body is not null));
+  perform mesh_lib.refuse_plaintext(w.mesh_ids)
+  from (select array_agg(distinct n.mesh_id) as mesh_ids from written n where n.body is not null) w where w.mesh_ids is not null;
   return null;
 end
 $$;
