@@ -40,7 +40,8 @@ begin
 end
 $$;
 
--- What a memory is found by.
+-- What a memory is found by. It is kept with the memory: a change here changes how new ones are found, and old ones when they
+-- are written again.
 create function mesh_lib.memory_words(reader_id uuid, key text, content text, tags text[]) returns tsvector
 language plpgsql immutable set search_path = '' as $$
 begin
@@ -66,7 +67,8 @@ begin
 end
 $$;
 
--- Keep the words of a text that its reader's memories did not have yet. Each is looked up, whatever is known of the table's size.
+-- Keep the words of a text that its reader's memories did not have yet, 500 at most, as each costs an entry for each trigram.
+-- Each is looked up, whatever is known of the table's size.
 create function mesh_lib.learn_words(mesh_id uuid, reader_id uuid, value text) returns void
 language sql volatile set search_path = '' set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
   insert into mesh_data.memory_word (mesh_id, reader_id, word, grams)
@@ -76,6 +78,7 @@ language sql volatile set search_path = '' set enable_seqscan = off set enable_h
   -- Numbers and hashes are not misspelt but wrong.
   where length(w.lexeme) between 3 and 40 and w.lexeme !~ '\d.*\d.*\d'
     and not exists (select from mesh_data.memory_word k where k.mesh_id = learn_words.mesh_id and k.reader_id = learn_words.reader_id and k.word = w.lexeme)
+  order by w.positions[1] limit 500
 $$;
 
 -- One word of a query, as a tsquery in text. Weak: 0 an English stop word, 1 a stop word of another language, 2 is none.
