@@ -149,11 +149,13 @@ fn object(fields: &Map<String, Value>, columns: &[String], look: Look) -> String
     if !lines.is_empty() {
         parts.push(lines.join("\n"));
     }
-    for rows in fields
-        .values()
-        .filter(|value| is_list(value))
-        .filter_map(Value::as_array)
-    {
+    let lists = fields.iter().filter(|(_, value)| is_list(value));
+    let are_many = lists.clone().count() > 1;
+    for (name, rows) in lists.filter_map(|(name, value)| Some((name, value.as_array()?))) {
+        if are_many {
+            let title = clean_line(name).replace('_', " ");
+            parts.push(format!("\n{}", paint("1", &title, look.colour)));
+        }
         parts.push(table(rows, columns, look));
     }
     if let Some(next) = fields.get("next").and_then(Value::as_str) {
