@@ -85,7 +85,7 @@ pub fn read(
         };
         let is_secret = argument.kind == "mesh.secret";
         let is_last = last == Some(&argument.name);
-        let is_body = argument.kind == "text" && is_last;
+        let is_body = matches!(argument.kind.as_str(), "text" | "mesh.sealed") && is_last;
         if value == "-" && (is_secret || is_body) {
             value = Value::String(from_stdin(&argument.name, &mut stdin, is_secret)?);
         } else if value == "-" && argument.kind == ANY && is_last {
@@ -217,7 +217,7 @@ fn value_name(argument: &Argument) -> String {
     match argument.kind.trim_end_matches("[]") {
         "mesh.awaited" => "seconds".into(),
         "uuid" => "id".into(),
-        "jsonb" | "json" => "json".into(),
+        "jsonb" | "json" | "mesh.sealed_data" => "json".into(),
         "timestamptz" => "time".into(),
         _ if matches!(schema_type(argument), "integer" | "number") => "n".into(),
         _ => kebab(&argument.name),
