@@ -27,7 +27,8 @@ example: mesh read 019a0a6e-5f3b-7c1d-9e2f-3a4b5c6d7e8f$$;
 grant execute on function mesh.get_message(uuid) to mesh_agent;
 
 -- The newest messages that an agent got, from this sender or all, before this one, newest first. Mail that is settled is read
--- from the newest settled on, until what is left was settled, and so sent, before what was found.
+-- from the newest settled on, until what is left was settled, and so sent, before what was found; the id of what is sealed tells
+-- the time of its sender's clock.
 create function mesh_lib.received(agent_id uuid, sender_id uuid, query text, before uuid, at_most integer) returns uuid[]
 language plpgsql stable set search_path = '' as $$
 declare
@@ -35,6 +36,7 @@ declare
   _candidates uuid[] := array(select d.message_id from mesh_data.delivery d
     where d.agent_id = received.agent_id and d.state in ('queued', 'delivered') and (received.sender_id is null or d.sender_agent_id = received.sender_id));
   _at timestamptz := 'infinity'::timestamptz;
+  _skew constant interval := case when mesh_lib.is_sealed(mesh_lib.my_mesh()) then mesh_lib.clock_skew() else '0' end;
 begin
   loop
     _found := array(
@@ -43,7 +45,7 @@ begin
         where c < received.before and (received.query is null
           or exists (select from mesh_data.message m where m.message_id = c and strpos(lower(m.body), received.query) > 0))
       )) u order by u desc limit received.at_most);
-    exit when _at is null or cardinality(_found) = received.at_most and _at < mesh_lib.time_of(_found[received.at_most]);
+    exit when _at is null or cardinality(_found) = received.at_most and _at + _skew < mesh_lib.time_of(_found[received.at_most]);
     select array_agg(d.message_id) filter (where received.sender_id is null or d.sender_agent_id = received.sender_id), min(d.settled_at) into _candidates, _at
     from (
       select d.message_id, d.sender_agent_id, d.settled_at from mesh_data.delivery d
