@@ -8,20 +8,24 @@ create policy key_request_select on mesh_data.key_request for select to mesh_age
   using (agent_id = (select mesh_lib.my_agent()));
 
 -- A definer: it looks for messages that the caller cannot see yet, in a room where it is.
-create function mesh.request_keys(inout room text, out requested bigint, out next text)
+create function mesh.request_keys(inout room text, message_ids uuid[] default null, out requested bigint, out next text)
 language plpgsql volatile security definer set search_path = '' as $$
 declare
   _me constant mesh_lib.identity := mesh_lib.me();
   _room_id constant uuid := mesh_lib.room_to_read(_me, request_keys.room);
 begin
+  if cardinality(request_keys.message_ids) not between 1 and 1000 then
+    perform mesh_lib.fail(400, 'ask for 1 to 1,000 messages at a time', '');
+  end if;
   with wanted as (
     insert into mesh_data.key_request (message_id, agent_id, mesh_id, created_at)
     select m.message_id, _me.agent_id, _me.mesh_id, mesh_lib.now()
     from (
       select r.message_id, r.sender_agent_id, r.sent_at, r.position from mesh_data.message r
-      where r.room_id = _room_id and r.envelope is not null order by r.position desc limit 10000
+      where r.room_id = _room_id and r.envelope is not null and (request_keys.message_ids is null or r.message_id = any (request_keys.message_ids))
+      order by r.position desc limit 10000
     ) m
-    where not mesh_lib.can_open(m.message_id, m.sender_agent_id, m.sent_at, _me.agent_id)
+    where request_keys.message_ids is not null or not mesh_lib.can_open(m.message_id, m.sender_agent_id, m.sent_at, _me.agent_id)
     order by m.position desc limit 1000
     on conflict do nothing
     returning 1
@@ -37,12 +41,13 @@ who: agent
 ---
 Ask to read what was sealed in a room before you came, or for a key you had before: the newest 1,000 messages, of the last 10,000 there. A member who can read them grants it.
 room: the room's name, with or without #; you are in it.
+message_ids: ids of messages said there, up to 1,000: only these, also when you have a box of them that does not open. Default all that you have none of.
 example: mesh room ask standup$$;
-alter function mesh.request_keys(text) owner to mesh_definer;
-grant execute on function mesh.request_keys(text) to mesh_agent;
+alter function mesh.request_keys(text, uuid[]) owner to mesh_definer;
+grant execute on function mesh.request_keys(text, uuid[]) to mesh_agent;
 
 -- A definer: requests are others', and what they ask for was sent to the caller.
-create function mesh.list_key_requests("for" text default null, "limit" integer default 200) returns table (
+create function mesh.list_key_requests("for" text default null, after uuid default null, "limit" integer default 200) returns table (
   agent text, agent_id uuid, identity_key text, chain mesh.chain, room text, message_id uuid, "from" text, sent_at timestamptz, envelope mesh.envelope
 )
 language plpgsql stable security definer set search_path = '' as $$
@@ -61,6 +66,7 @@ begin
     join mesh_data.message m on m.message_id = q.message_id
     join mesh_data.agent s on s.agent_id = m.sender_agent_id
     where q.mesh_id = _me.mesh_id and q.agent_id <> _me.agent_id and (_agent_id is null or q.agent_id = _agent_id)
+      and (list_key_requests.after is null or m.position > (select l.position from mesh_data.message l where l.message_id = list_key_requests.after and l.mesh_id = _me.mesh_id))
       -- Who asks must still be in the room, and who is asked must be able to read it.
       and exists (select from mesh_data.room_member r where r.room_id = m.room_id and r.agent_id = q.agent_id)
       and mesh_lib.can_open(m.message_id, m.sender_agent_id, m.sent_at, _me.agent_id)
@@ -74,10 +80,11 @@ columns: agent room from sent_at message_id
 ---
 List messages that others ask to read and you can: sealed in a room of theirs before they came. `mesh grant <agent>` lets one read them.
 for: only what this agent asks for; default everybody.
+after: the id of a message: only what was said after it, so that what cannot be granted stands in the way of nothing. Default all.
 limit: how many at most, 1 to 1,000; default 200.
 example: mesh room requests$$;
-alter function mesh.list_key_requests(text, integer) owner to mesh_definer;
-grant execute on function mesh.list_key_requests(text, integer) to mesh_agent;
+alter function mesh.list_key_requests(text, uuid, integer) owner to mesh_definer;
+grant execute on function mesh.list_key_requests(text, uuid, integer) to mesh_agent;
 
 -- A definer: it writes what another may read.
 create function mesh.grant_key(inout agent text, boxes mesh.boxes, identity_key mesh.public_key default null, out granted bigint)

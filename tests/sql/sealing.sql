@@ -179,6 +179,14 @@ select is(t.does('backend', 'grant_key', jsonb_build_object('agent', 'designer',
 select is(t.does('designer', 'room_history', '{"room": "hall"}') #>> '{0,envelope,box}', repeat('A', 107) || '=', 'and now it has a box of it');
 select is(t.does('backend', 'grant_key', jsonb_build_object('agent', 'designer', 'boxes', jsonb_build_object(:'early', repeat('B', 107) || '='))) ->> 'granted', '0', 'a second grant changes nothing');
 
+select is(t.does('designer', 'request_keys', jsonb_build_object('room', 'hall', 'message_ids', array[:'early'])) ->> 'requested', '1', 'what does not open is asked for again');
+select is(jsonb_array_length(t.does('backend', 'list_key_requests', '{"for": "designer"}')), 1, 'and listed');
+select is(t.does('backend', 'list_key_requests', jsonb_build_object('for', 'designer', 'after', :'early')), '[]', 'but not after it');
+select is(t.does('backend', 'grant_key', jsonb_build_object('agent', 'designer', 'boxes', jsonb_build_object(:'early', repeat('C', 107) || '='))) ->> 'granted', '1', 'and granted again');
+select is(t.does('designer', 'room_history', '{"room": "hall"}') #>> '{0,envelope,box}', repeat('C', 107) || '=', 'in the place of the other');
+select t.refuses('some are asked for', 400, 'designer', 'request_keys', '{"room": "hall", "message_ids": []}');
+select is(t.does('designer', 'request_keys', jsonb_build_object('room', 'hall', 'message_ids', array[:'first'::jsonb ->> 'message_id'])) ->> 'requested', '0', 'nothing that was said elsewhere');
+
 -- With another key
 select is(t.does('backend', 'request_keys', '{"room": "hall"}') ->> 'requested', '0', 'who can read everything asks for nothing');
 select t.does('commander', 'create_pool', '{"name": "two", "agents": ["backend", "carol"]}');
