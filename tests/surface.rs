@@ -10,7 +10,7 @@ mod common;
 
 use common::{Machine, editor::Editor, http, postgres::Database, relay::Relay};
 use serde_json::{Map, Value, json};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What a call came to: its answer, or the error object.
 type Outcome = Result<Value, Value>;
@@ -33,19 +33,38 @@ fn as_tools_of_an_editor() {
     walk(|who, call, with| world.ask(who, call, with));
 }
 
+/// Each call in a file is made as it should be, and as it should not.
+#[test]
+fn every_call_is_answered_and_refused() {
+    for (name, steps) in files() {
+        let of = |step: &Value| step["call"].as_str().unwrap_or_default().to_owned();
+        let (refused, answered): (Vec<_>, Vec<_>) =
+            steps.iter().partition(|step| step["refused"].is_u64());
+        let calls = |steps: Vec<&Value>| steps.into_iter().map(of).collect::<BTreeSet<_>>();
+        let checked = answered.into_iter().filter(|step| !step["is"].is_null());
+        assert_eq!(calls(checked.collect()), calls(refused), "{name}");
+    }
+}
+
+/// The files of steps, by name.
+fn files() -> BTreeMap<String, Vec<Value>> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/surface");
+    let files = std::fs::read_dir(folder).expect("the folder of steps");
+    files
+        .map(|file| {
+            let path = file.expect("a file").path();
+            let text = std::fs::read_to_string(&path).expect("a file of steps");
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let steps = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{name}: {e}"));
+            (name.into_owned(), steps)
+        })
+        .collect()
+}
+
 /// Makes the steps of all files, each by `act`.
 fn walk(mut act: impl FnMut(&str, &str, &Map<String, Value>) -> Outcome) {
     let mut failures = Vec::new();
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/surface");
-    let mut files: Vec<_> = std::fs::read_dir(folder)
-        .expect("the folder of steps")
-        .map(|file| file.expect("a file").path())
-        .collect();
-    files.sort();
-    for file in files {
-        let text = std::fs::read_to_string(&file).expect("a file of steps");
-        let steps: Vec<Value> =
-            serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    for (name, steps) in files() {
         let mut kept = HashMap::new();
         for (n, step) in steps.iter().enumerate() {
             let with = filled(&step["with"], &kept);
@@ -53,7 +72,6 @@ fn walk(mut act: impl FnMut(&str, &str, &Map<String, Value>) -> Outcome) {
             let word = |name: &str| step[name].as_str().unwrap_or_default();
             let outcome = act(word("who"), word("call"), &with);
             if let Err(why) = judge(step, &outcome, &mut kept) {
-                let name = file.file_name().unwrap_or_default().to_string_lossy();
                 failures.push(format!("{name} step {}: {step}\n  {why}", n + 1));
                 break;
             }

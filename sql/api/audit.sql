@@ -35,10 +35,13 @@ begin
   verify_events.late := (
     select count(*)
     from mesh_data.event e
-    left join mesh_data.seal s on s.mesh_id = e.mesh_id and s.number = e.seal_number
-    where e.mesh_id = _me.mesh_id and e.happened_at < (
-      select max(b.sealed_at) from mesh_data.seal b
-      where b.mesh_id = e.mesh_id and b.whole and b.number < coalesce(e.seal_number, 9223372036854775807)) - interval '1 minute');
+    join (
+      select b.number, max(b.sealed_at) filter (where b.whole) over (order by b.number rows between unbounded preceding and 1 preceding) as after_at
+      from mesh_data.seal b where b.mesh_id = _me.mesh_id
+      union all
+      select 0, max(b.sealed_at) from mesh_data.seal b where b.mesh_id = _me.mesh_id and b.whole
+    ) s on s.number = coalesce(e.seal_number, 0)
+    where e.mesh_id = _me.mesh_id and e.happened_at < s.after_at - interval '1 minute');
 end
 $$;
 comment on function mesh.verify_events is $$---

@@ -17,7 +17,7 @@ language sql stable return sha256(convert_to('mesh/seal/v1' || E'\n' || seal.mes
 
 -- Seal what the log has, once something in it is so old; returns how many events. Of relays that do so at once one seals a mesh, the
 -- others pass it by. What another transaction wrote and did not commit is not seen yet, and is in a later seal.
-create function mesh_lib.seal_events(older_than interval default '5 seconds') returns bigint
+create function mesh_lib.seal_events(older_than interval default '1 minute') returns bigint
 language plpgsql volatile set search_path = '' as $$
 declare
   _mesh_id uuid;
