@@ -11,7 +11,7 @@ begin
   select a.name, m.name, mesh_lib.one_line(a.role, 100), mesh_lib.left_at(_me) into catch_up.agent, catch_up.mesh, catch_up.role, catch_up.since
   from mesh_data.agent a join mesh_data.mesh m on m.mesh_id = a.mesh_id where a.agent_id = _me.agent_id;
   catch_up.unread := mesh_lib.unread_by();
-  select json_object_agg(p.name, f.shown), coalesce(json_object_agg(p.name, f.left_out) filter (where f.left_out > 0), '{}') into _parts, catch_up.more
+  select json_object_agg(p.name, f.shown), json_object_agg(p.name, f.left_out) filter (where f.left_out > 0) into _parts, catch_up.more
   from (values
     ('peers', array(select mesh_lib.peers_at_a_glance(_me)), 3600),
     ('tasks', array(select mesh_lib.own_tasks(_me)), 1800),
@@ -140,9 +140,9 @@ create function mesh_lib.changed_state(me mesh_lib.identity, since timestamptz) 
 language plpgsql stable set search_path = '' as $$
 begin
   return query
-    select case when s.value is null then json_build_object('key', s.key, 'deleted', true, 'version', s.version, 'by', a.name, 'changed_at', s.changed_at)
-      else json_build_object('key', s.key, 'value', case when octet_length(s.value::text) <= 200 then s.value else to_jsonb(left(s.value::text, 100) || '…') end,
-        'version', s.version, 'by', a.name, 'changed_at', s.changed_at) end
+    select json_build_object('key', s.key,
+      'value', case when octet_length(s.value::text) <= 200 then s.value else to_jsonb(left(s.value::text, 100) || '…') end,
+      'deleted', s.value is null, 'version', s.version, 'by', a.name, 'changed_at', s.changed_at)
     from mesh_data.state s left join mesh_data.agent a on a.agent_id = s.agent_id
     where s.mesh_id = (changed_state.me).mesh_id and s.changed_at >= changed_state.since
     order by s.changed_at desc, s.key limit 200;
@@ -165,7 +165,7 @@ create function mesh_lib.claims_at_a_glance(me mesh_lib.identity) returns setof 
 language plpgsql stable set search_path = '' as $$
 begin
   return query
-    select json_build_object('agent', a.name, 'patterns', c.patterns[:5], 'reason', mesh_lib.one_line(c.reason, 100), 'exclusive', c.exclusive, 'expires_at', c.expires_at)
+    select json_build_object('agent', a.name, 'patterns', array_to_string(c.patterns[:5], ' '), 'reason', mesh_lib.one_line(c.reason, 100), 'exclusive', c.exclusive, 'expires_at', c.expires_at)
     from mesh_lib.claims_in_force((claims_at_a_glance.me).mesh_id) c join mesh_data.agent a on a.agent_id = c.agent_id
     order by c.agent_id <> (claims_at_a_glance.me).agent_id, c.token desc;
 end

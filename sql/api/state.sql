@@ -14,7 +14,7 @@ create function mesh.set_state(inout key text, inout value mesh.value, if_versio
   out version bigint, out set_by text, out changed_at timestamptz)
 language plpgsql volatile set search_path = '' as $$
 declare
-  _mesh_id constant uuid := mesh_lib.my_mesh();
+  _me constant mesh_lib.identity := mesh_lib.me();
 begin
   set_state.key := mesh_lib.state_key(set_state.key);
   set_state.value := coalesce(set_state.value, 'null');
@@ -23,16 +23,16 @@ begin
   elsif set_state.if_version < 0 then
     perform mesh_lib.fail(400, 'if_version is a version, or 0 for a key that is not set', '');
   end if;
-  update mesh_data.state s set value = set_state.value, version = s.version + 1, agent_id = mesh_lib.my_agent(), changed_at = mesh_lib.now()
-  where s.mesh_id = _mesh_id and s.key = set_state.key and s.value is not null and coalesce(s.version = set_state.if_version, true)
+  update mesh_data.state s set value = set_state.value, version = s.version + 1, agent_id = _me.agent_id, changed_at = mesh_lib.now()
+  where s.mesh_id = _me.mesh_id and s.key = set_state.key and s.value is not null and coalesce(s.version = set_state.if_version, true)
   returning s.version, s.changed_at into set_state.version, set_state.changed_at;
   if not found and coalesce(set_state.if_version, 0) = 0 then
     -- Not there, deleted, or made meanwhile by somebody else.
-    if (select count(*) from mesh_data.state s where s.mesh_id = _mesh_id and s.value is not null) >= 10000 then
+    if (select count(*) from mesh_data.state s where s.mesh_id = _me.mesh_id and s.value is not null) >= 10000 then
       perform mesh_lib.fail(429, 'a mesh can have 10,000 keys at most', 'mesh state list');
     end if;
     insert into mesh_data.state as s (mesh_id, key, value, version, agent_id, changed_at)
-    values (_mesh_id, set_state.key, set_state.value, 1, mesh_lib.my_agent(), mesh_lib.now())
+    values (_me.mesh_id, set_state.key, set_state.value, 1, _me.agent_id, mesh_lib.now())
     on conflict on constraint state_pkey do update
       set value = excluded.value, version = s.version + 1, agent_id = excluded.agent_id, changed_at = excluded.changed_at
       where s.value is null or set_state.if_version is null
@@ -41,8 +41,8 @@ begin
   if set_state.version is null then
     perform mesh_lib.fail_version(set_state.key, set_state.if_version);
   end if;
-  set_state.set_by := (select a.name from mesh_data.agent a where a.agent_id = (select mesh_lib.my_agent()));
-  perform mesh_lib.tell_news(_mesh_id, 'state_set', format('%s set %s = %s', set_state.set_by, set_state.key, left(set_state.value::text, 200)),
+  set_state.set_by := (select a.name from mesh_data.agent a where a.agent_id = _me.agent_id);
+  perform mesh_lib.tell_news(_me.mesh_id, 'state_set', format('%s set %s = %s', set_state.set_by, set_state.key, left(set_state.value::text, 200)),
     jsonb_build_object('key', set_state.key, 'version', set_state.version)
       || case when octet_length(set_state.value::text) <= 2000 then jsonb_build_object('value', set_state.value) else '{}' end);
 end
@@ -138,20 +138,20 @@ grant execute on function mesh.list_state(text, integer, text) to mesh_agent;
 create function mesh.delete_state(inout key text, if_version bigint default null, out version bigint, out deleted_by text, out changed_at timestamptz)
 language plpgsql volatile set search_path = '' as $$
 declare
-  _mesh_id constant uuid := mesh_lib.my_mesh();
+  _me constant mesh_lib.identity := mesh_lib.me();
 begin
   delete_state.key := mesh_lib.state_key(delete_state.key);
-  update mesh_data.state s set value = null, version = s.version + 1, agent_id = mesh_lib.my_agent(), changed_at = mesh_lib.now()
-  where s.mesh_id = _mesh_id and s.key = delete_state.key and s.value is not null and coalesce(s.version = delete_state.if_version, true)
+  update mesh_data.state s set value = null, version = s.version + 1, agent_id = _me.agent_id, changed_at = mesh_lib.now()
+  where s.mesh_id = _me.mesh_id and s.key = delete_state.key and s.value is not null and coalesce(s.version = delete_state.if_version, true)
   returning s.version, s.changed_at into delete_state.version, delete_state.changed_at;
   if not found then
-    if not exists (select from mesh_data.state s where s.mesh_id = _mesh_id and s.key = delete_state.key and s.value is not null) then
+    if not exists (select from mesh_data.state s where s.mesh_id = _me.mesh_id and s.key = delete_state.key and s.value is not null) then
       perform mesh_lib.fail_unset(delete_state.key);
     end if;
     perform mesh_lib.fail_version(delete_state.key, delete_state.if_version);
   end if;
-  delete_state.deleted_by := (select a.name from mesh_data.agent a where a.agent_id = (select mesh_lib.my_agent()));
-  perform mesh_lib.tell_news(_mesh_id, 'state_deleted', format('%s deleted %s', delete_state.deleted_by, delete_state.key),
+  delete_state.deleted_by := (select a.name from mesh_data.agent a where a.agent_id = _me.agent_id);
+  perform mesh_lib.tell_news(_me.mesh_id, 'state_deleted', format('%s deleted %s', delete_state.deleted_by, delete_state.key),
     jsonb_build_object('key', delete_state.key, 'version', delete_state.version));
 end
 $$;

@@ -5,11 +5,13 @@
 -- A definer: it writes what others are shown, in the name of the caller and of nobody else.
 create function mesh_lib.tell_news(mesh_id uuid, kind text, text text, detail jsonb default '{}') returns void
 language plpgsql volatile security definer set search_path = '' as $$
+declare
+  _me constant mesh_lib.identity := mesh_lib.me();
 begin
-  if tell_news.mesh_id is distinct from mesh_lib.my_mesh() then
+  if tell_news.mesh_id is distinct from _me.mesh_id then
     perform mesh_lib.fail(403, 'news is told in one''s own mesh', '');
   end if;
-  perform mesh_lib.add_news(tell_news.mesh_id, mesh_lib.my_agent(), tell_news.kind, tell_news.text, tell_news.detail);
+  perform mesh_lib.add_news(_me.mesh_id, _me.agent_id, tell_news.kind, tell_news.text, tell_news.detail);
 end
 $$;
 alter function mesh_lib.tell_news(uuid, text, text, jsonb) owner to mesh_definer;
