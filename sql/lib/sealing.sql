@@ -103,7 +103,9 @@ begin
   from (
     select a.agent_id, a.identity_key from mesh_data.agent a where a.agent_id = any (_readers) order by a.agent_id
   ) r;
-  if _pending is not null and not exists (select from unnest(letter.addresses) x where not mesh_lib.is_one(x)) then
+  if not coalesce((letter.me).agent_id = any (_readers), false) then
+    perform mesh_lib.fail(409, 'you have no key of your own here, so nobody could believe this', 'mesh login');
+  elsif _pending is not null and not exists (select from unnest(letter.addresses) x where not mesh_lib.is_one(x)) then
     perform mesh_lib.fail_pending((select a.name from mesh_data.agent a where a.agent_id = _pending[1]));
   elsif letter.occurrence_at is not null then
     -- Sealed when it was scheduled: who has come since, or has another key, has no box.
@@ -271,6 +273,8 @@ begin
 end
 $$;
 create trigger message_is_sealed after insert on mesh_data.message
+  referencing new table as written for each statement execute function mesh_lib.refuse_plain_messages();
+create trigger message_stays_sealed after update on mesh_data.message
   referencing new table as written for each statement execute function mesh_lib.refuse_plain_messages();
 create trigger schedule_is_sealed after insert on mesh_data.schedule
   referencing new table as written for each statement execute function mesh_lib.refuse_plain_schedules();

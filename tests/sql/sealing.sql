@@ -64,6 +64,29 @@ select t.does('alice', 'list_events', '{"limit": 1}', 'proj') #>> '{0,cursor}' a
 select t.seal('commander', 'backend', '{backend}', change => jsonb_build_object('id', t.id_at(now() - interval '9 minutes'))) as behind \gset
 select ok(t.does('alice', 'list_events', jsonb_build_object('after', :'cursor'), 'proj') @> jsonb_build_array(jsonb_build_object('event_id', :'behind'::jsonb #>> '{answer,message_id}')), 'nor from who follows what happens');
 
+select is(t.attempt('postgres', format('update mesh_data.message set body = ''plain'', envelope = null, sender_box = null where message_id = %L', :'sent'::jsonb #>> '{answer,message_id}')), '23514', 'what was sealed is not written over in plain');
+
+-- Nothing of what was refused stays anywhere
+create function t.tables_with(word text) returns setof text language plpgsql as $$
+declare
+  _table regclass;
+  _found boolean;
+begin
+  for _table in select c.oid from pg_class c where c.relnamespace = 'mesh_data'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition loop
+    execute format('select exists (select from %s x where strpos(x::text, %L) > 0)', _table, word) into _found;
+    if _found then
+      return next _table::text;
+    end if;
+  end loop;
+end
+$$;
+select t.call('commander', f, a) from (values ('send_message', '{"to": "backend", "message": "zauberwort", "data": {"a": "zauberwort"}, "key": "zauberwort"}'::jsonb),
+  ('broadcast', '{"message": "zauberwort", "data": "zauberwort"}'), ('ask_agent', '{"to": "backend", "message": "zauberwort", "timeout": 0}'), ('done', '{"summary": "zauberwort"}'),
+  ('schedule_message', '{"to": "backend", "message": "zauberwort", "in": "1 hour"}'), ('list_messages', '{"query": "zauberwort"}')) c (f, a);
+select t.call('commander', 'send_message', jsonb_build_object('to', 'backend', 'message', t.envelope('commander', '{backend}'), 'data', '"zauberwort"'::jsonb));
+select is_empty($$select t.tables_with('zauberwort')$$, 'plain text that was refused stands in no table');
+select set_eq($$select t.tables_with('in the open')$$, array['mesh_data.message', 'mesh_data.schedule'], 'where what was sent in the open is found');
+
 -- Whose
 select is(t.call('commander', 'send_message', jsonb_build_object('to', 'backend', 'message', t.envelope(w.who, '{backend,commander}', change => w.change, bend => w.bend))) ->> 'status', w.status::text, w.fact)
 from (values
@@ -111,6 +134,10 @@ select matches(t.seal('commander', 'backend', '{backend}', '{"data": {"plain": 1
 select matches(t.seal('commander', 'backend', '{backend}', change => jsonb_build_object('sent_at', to_char((now() - interval '3 hours') at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))) #>> '{answer,message}',
   'your clock is 0?3:00:\d\d behind', 'a clock that is off is named');
 select is((select count(*) from mesh_data.message where mesh_id = :'proj' and envelope is not null), 5::bigint, 'nothing else of all that was stored');
+
+update mesh_data.agent set identity_key = null where agent_id = t.id_of('carol');
+select is(t.call('carol', 'send_message', jsonb_build_object('to', 'backend', 'message', t.envelope('carol', '{backend}')), 'alice/proj') #>> '{answer,hint}', 'mesh login', 'who has no key seals nothing');
+update mesh_data.agent set identity_key = decode(t.public_key('identity of carol'), 'hex') where agent_id = t.id_of('carol');
 
 -- Once
 select t.envelope('commander', '{backend}', 'again') as again \gset
