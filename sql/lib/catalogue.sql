@@ -66,7 +66,7 @@ create function mesh_lib.arguments(function_id oid) returns table (
 )
 language sql stable set search_path = '' as $$
   with p as (
-    select p.*, obj_description(p.oid, 'pg_proc') as comment from pg_catalog.pg_proc p where p.oid = function_id
+    select p.*, regexp_replace(obj_description(p.oid, 'pg_proc'), '^---\n.*?\n---\n', '') as help from pg_catalog.pg_proc p where p.oid = function_id
   ), a as (
     select u.ordinal::integer, u.name, u.type_id,
       coalesce(p.proargmodes[u.ordinal], 'i') in ('i', 'b') as input,
@@ -77,7 +77,7 @@ language sql stable set search_path = '' as $$
   select a.ordinal, a.name, a.type_id, format_type(a.type_id, null), a.input, a.output,
     a.input and a.input_ordinal <= p.pronargs - p.pronargdefaults,
     mesh_lib.default_value(pg_get_function_arg_default(p.oid, a.ordinal)),
-    (regexp_match(p.comment, E'\n' || a.name || ': ([^\n]*)'))[1]
+    (regexp_match(p.help, E'\n' || a.name || ': ([^\n]*)'))[1]
   from p, a order by a.ordinal
 $$;
 
