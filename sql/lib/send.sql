@@ -187,10 +187,14 @@ create function mesh_lib.keep_boxes(letters mesh_lib.letter[]) returns void
 language sql volatile set search_path = '' as $$
   insert into mesh_data.box (message_id, agent_id, mesh_id, box, created_at)
   select l.message_id, b.key::uuid, (l.me).mesh_id, b.value, mesh_lib.now()
-  from unnest(keep_boxes.letters) l cross join jsonb_each_text(l.boxes) b
-  where l.error is null and not l.duplicate and b.key <> (l.me).agent_id::text
-    and (b.key::uuid <> all (l.agents) and exists (select from unnest(l.agents) u where u >= mesh_lib.first_pool_id())
-      or l.room_id is not null and exists (select from mesh_data.block k where k.agent_id = b.key::uuid and k.blocked_agent_id = (l.me).agent_id))
+  from unnest(keep_boxes.letters) l
+  cross join lateral (
+    select exists (select from unnest(l.agents) u where u >= mesh_lib.first_pool_id()) as waits,
+      array(select k.agent_id::text from mesh_data.block k where l.room_id is not null and k.mesh_id = (l.me).mesh_id and k.blocked_agent_id = (l.me).agent_id) as blockers
+    offset 0
+  ) o
+  cross join jsonb_each_text(case when o.waits or o.blockers <> '{}' then l.boxes end) b
+  where l.error is null and not l.duplicate and b.key <> (l.me).agent_id::text and (b.key = any (o.blockers) or o.waits and b.key::uuid <> all (l.agents))
 $$;
 alter function mesh_lib.deliver(mesh_lib.letter[]) owner to mesh_definer;
 
