@@ -46,7 +46,7 @@ mcp: never
 ---
 Make a key for one of your own agents, and put its identity under your signature.
 agent: the agent's name.
-identity_key: the agent's durable public key; another one than before replaces it, visibly.
+identity_key: the agent's durable public key; another one than before replaces it, visibly, and opens nothing that was sealed for that.
 secret: the scoped key's verifier and public key; the client makes the key and keeps it.
 certificate: the account's signature over this call.
 manage: may this key add and edit agents; default true.

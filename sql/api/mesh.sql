@@ -153,7 +153,7 @@ who: account
 mesh: yes
 mcp: never
 ---
-Make a mesh sealed or open from now on. What was sent before stays as it is: sealed mail stays sealed, and what the server could read it still can.
+Make a mesh sealed or open from now on. What was sent before stays as it is: sealed mail stays sealed, and what the server could read it still can. What was scheduled before is not sent: it fails at its time, which `mesh schedule list` says.
 mode: sealed (what is written is read by those it is for, and by no server) or open (the server reads it, and can search it).
 certificate: the account's signature over this call.
 example: mesh mesh mode proj sealed$$;

@@ -49,4 +49,19 @@ tell b "$(sealed "$envelope" '{"key": "b"}')"; is "$(blocked b)" blocked "with a
 tell a commit; heard a
 is "$(heard b)" "409 this id is another message's" "and is refused"
 is "$(run_sql -c "select count(*) from mesh_data.message m where m.message_id = (('$envelope'::jsonb ->> 'document')::jsonb ->> 'id')::uuid")" 1 "it is there once"
+envelope=$(run_sql -c "select t.envelope('two', '{one}')")
+scheduled() { echo "select t.call('two', 'schedule_message', jsonb_build_object('to', 'one', 'in', '1 hour', 'message', '$envelope'::jsonb)) #>> '{answer,schedule_id}'"; }
+tell a "begin; $(scheduled)"; id=$(heard a)
+tell b "$(scheduled)"; is "$(blocked b)" blocked "who schedules an envelope at once waits"
+tell a commit; heard a
+is "$(heard b)" "$id" "and it is the same schedule"
+
+# Granted by two at once, of which one is enough
+run_sql -o /dev/null -c "select t.does('two', 'create_room', '{\"name\": \"hall\"}')" -c "select t.does('two', 'send_message', jsonb_build_object('to', '#hall', 'message', t.envelope('two', '{}')))" \
+  -c "select t.does('one', 'join_room', '{\"room\": \"hall\"}'), t.does('one', 'request_keys', '{\"room\": \"hall\"}')"
+grant="select t.call('two', 'grant_key', jsonb_build_object('agent', 'one', 'boxes', (select jsonb_object_agg(m.message_id, t.box('one')) from mesh_data.message m where m.room_id is not null))) #>> '{answer,granted}'"
+tell a "begin; $grant"; is "$(heard a)" 1 "a request is granted"
+tell b "$grant"; is "$(blocked b)" blocked "at once again it waits"
+tell a commit; heard a
+is "$(heard b)" 0 "and there is nothing left to grant"
 done_testing
