@@ -14,7 +14,7 @@ use crate::{
 use std::{fs, io::ErrorKind, path::PathBuf, time::Duration};
 use zeroize::Zeroizing;
 
-pub use held::{Held, remember};
+pub use held::{Held, remember, same_holder};
 
 const SERVICE: &str = "mesh";
 /// A locked desktop keychain may open a dialog and wait for ever.

@@ -1,4 +1,4 @@
--- How a key becomes what travels, for the keys an administrator makes: HKDF-SHA256 (RFC 5869), as src/crypto.rs has it.
+-- How a key becomes what travels, for the keys an administrator makes: HKDF-SHA256 (RFC 5869), as src/crypto/mod.rs has it.
 
 -- HMAC-SHA256 (RFC 2104) with a key of at most 64 bytes.
 create function mesh_lib.hmac(key bytea, message bytea) returns bytea

@@ -1,5 +1,6 @@
 //! The command line: parse, run, print, exit.
 
+mod backup;
 mod call;
 pub mod catalogues;
 mod completions;
@@ -15,9 +16,12 @@ mod logout;
 mod mcp;
 mod migrate;
 mod output;
+mod passphrase;
 mod psql;
+mod recover;
 mod reference;
 mod relay;
+mod restore;
 mod run;
 mod setup;
 mod signup;
@@ -70,7 +74,7 @@ macro_rules! local_verbs {
 
 local_verbs! {
     Start: up go join login signup;
-    Machine: setup run status doctor token logout mcp down relay migrate psql completions;
+    Machine: setup run status doctor recover backup restore token logout mcp down relay migrate psql completions;
     Hidden: reference;
 }
 

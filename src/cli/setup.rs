@@ -1,6 +1,6 @@
 //! `mesh setup`: an agent of mine with a key and a workspace on this machine.
 
-mod owner;
+pub mod owner;
 
 use super::{
     context,
@@ -44,6 +44,10 @@ pub struct Args {
     /// What the editor is told at every start
     #[arg(long, value_name = "text")]
     pub prompt: Option<String>,
+    /// Give it another identity when the old one is lost: mail sealed for that one is not readable any more, and the others
+    /// must say `mesh trust`
+    #[arg(long)]
+    pub new_identity: bool,
 }
 
 pub async fn run(args: Args, globals: &Globals) -> Result<()> {
@@ -73,7 +77,7 @@ pub async fn setup(args: &Args, globals: &Globals) -> Result<(Credential, Worksp
     let home = Home::find(globals.home.as_deref())?;
     let _alone = alone(&home).await?;
     let credential = match present(&home.config()?, globals, &name)? {
-        Some(credential) if is_good(&home, globals, &credential).await? => {
+        Some(credential) if !args.new_identity && is_good(&home, globals, &credential).await? => {
             if args.role.is_some() || args.prompt.is_some() {
                 let owner = Owner::find(globals, credential.mesh_id.as_deref()).await?;
                 owner.describe(&name, args).await?;
@@ -87,7 +91,7 @@ pub async fn setup(args: &Args, globals: &Globals) -> Result<(Credential, Worksp
                 .or(globals.mesh.as_deref());
             let owner = Owner::find(globals, mesh).await?;
             owner.create_agent(&name, args).await?;
-            owner.key(&home, globals, &name).await?
+            owner.key(&home, globals, &name, args.new_identity).await?
         }
     };
     let workspace = workspace::prepare(&home, globals, &credential, args.dir.as_deref(), editor)?;
@@ -130,7 +134,7 @@ pub async fn whoami(home: &Home, globals: &Globals, credential: &Credential) -> 
 }
 
 /// Whether the relay still takes the key. One that cannot be asked is taken for good.
-async fn is_good(home: &Home, globals: &Globals, credential: &Credential) -> Result<bool> {
+pub async fn is_good(home: &Home, globals: &Globals, credential: &Credential) -> Result<bool> {
     let Some(held) = Held::load(home, &credential.id).await? else {
         return Ok(false);
     };
@@ -157,7 +161,7 @@ fn place<'a>(home: &'a Home, globals: &Globals, relay: &'a str) -> Result<Place<
 }
 
 /// Held until dropped: two setups at once would make two keys.
-async fn alone(home: &Home) -> Result<File> {
+pub async fn alone(home: &Home) -> Result<File> {
     home.create()?;
     let file = home.root.join("setup.lock");
     let lock = tokio::task::spawn_blocking(move || {

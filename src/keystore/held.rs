@@ -43,6 +43,12 @@ impl Held {
         })
     }
 
+    /// Whether this is the same key with the same identity.
+    pub fn is(&self, other: &Held) -> bool {
+        let identity = |held: &Held| held.identity.as_ref().map(Signer::public_key);
+        self.key.verifier() == other.key.verifier() && identity(self) == identity(other)
+    }
+
     /// Who signs calls: the agent's identity, else the key itself.
     pub fn signer(&self) -> Signer {
         self.identity.clone().unwrap_or_else(|| self.key.signer())
@@ -84,7 +90,8 @@ pub async fn remember(home: &Home, credential: Credential) -> Result<()> {
     Ok(())
 }
 
-fn same_holder(a: &Credential, b: &Credential) -> bool {
+/// Whether both are for the same account or agent at the same relay.
+pub fn same_holder(a: &Credential, b: &Credential) -> bool {
     let agent = |c: &Credential| {
         (
             c.mesh_id.clone(),

@@ -5,6 +5,7 @@ mod common;
 
 mod clean;
 mod inbox;
+mod machines;
 mod manners;
 mod readme;
 mod secrets;

@@ -3,7 +3,6 @@
 //! A key is 20 random bytes shown as text with a checksum. What travels (the bearer) and what signs are derived from
 //! it, so a relay never sees the key and its database holds a hash of the bearer only.
 
-#[allow(dead_code, reason = "the verbs that use it land next")]
 mod backup;
 mod chain;
 #[allow(dead_code, reason = "the client that uses it lands next")]
@@ -13,7 +12,6 @@ mod locked;
 mod safety;
 #[cfg(test)]
 mod tests;
-#[allow(dead_code, reason = "the verbs that use it land next")]
 mod wrap;
 
 use crate::{
@@ -30,7 +28,6 @@ use subtle::ConstantTimeEq;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use zeroize::Zeroizing;
 
-#[allow(unused_imports, reason = "the verbs that use it land next")]
 pub use backup::{check_passphrase, open_backup, seal_backup};
 pub use chain::verify_chain;
 #[allow(unused_imports, reason = "the verbs that use it land next")]
