@@ -93,7 +93,9 @@ select cmp_ok(octet_length(t.raw(t.token('backend'), 'catch_up', '{}', null, nul
 select is(array(select jsonb_object_keys(t.up('backend') -> 'more') order by 1), '{claims,free_tasks,memories,peers,private_memories,state,tasks}', 'and says of what there is more');
 select is((t.up('backend') #>> '{more,peers}')::int + jsonb_array_length(t.up('backend') -> 'peers'), 305, 'how much');
 select is(t.names(t.up('backend') -> 'peers', 'agent') like 'commander %', true, 'who is online comes first');
-select is(t.up('backend') #>> '{unread,total}', '361', 'mail is counted whole');
+select is((t.up('backend') #>> '{unread,total}')::bigint, (select count(*) from mesh_data.delivery d join mesh_data.agent a on a.agent_id = d.agent_id
+  where a.name = 'backend' and d.state in ('queued', 'delivered')), 'mail is counted whole');
+select cmp_ok((t.up('backend') #>> '{unread,total}')::bigint, '>', 300::bigint, 'however much it is');
 select is(jsonb_array_length(t.up('backend') #> '{unread,from}'), 8, 'and its first senders named');
 
 -- Strangers
