@@ -19,6 +19,8 @@ declare
 begin
   if list_events."limit" not between 1 and 500 then
     perform mesh_lib.fail(400, 'limit is 1 to 500', '');
+  elsif not isfinite(list_events.since) then
+    perform mesh_lib.fail(400, 'since is a time that there is', '');
   elsif substr(list_events.after::text, 15, 1) <> '8' then
     perform mesh_lib.fail(400, 'after is the cursor of an earlier answer, not the id of an event', 'mesh events');
   elsif list_events.kind !~ '^[a-z_]{1,40}$' then
