@@ -118,7 +118,7 @@ select t.works('a member with an account too', 'alice', 'revoke_member', '{"memb
 select t.refuses('who finds the mesh no more', 404, 'carol', 'mesh_info', '{}', 'alice/proj');
 select t.works('but is otherwise who it was', 'carol', 'create_mesh', '{"name": "own"}');
 select is((select string_agg(e.kind, ' ' order by e.kind) from (select distinct e.kind from mesh_data.event e join mesh_data.mesh m using (mesh_id) where m.name = 'proj') e),
-  'agent_created agent_edited agent_key_created agent_removed invite_created invite_redeemed invite_revoked member_left mesh_created mesh_transferred', 'the log tells what happened');
+  'agent_created agent_edited agent_key_created agent_removed invite_created invite_redeemed invite_revoked member_left mesh_created mesh_transferred session_ended session_opened', 'the log tells what happened');
 select ok(t.attempt('mesh_admin', 'select count(*) from mesh.events')::int > 10, 'and the administrator reads it');
 
 select finish();
