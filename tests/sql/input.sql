@@ -53,7 +53,7 @@ select t.is_refusal(t.tried(a.who, a.function, a.mesh, t.fitting(a.who, a.functi
 select t.is_refusal(t.tried(a.who, a.function, a.mesh, t.fitting(a.who, a.function) || jsonb_build_object(a.name, null)), 400, a.function || ' takes no null for ' || a.name) from t.argument a where a.required and a.type <> 'mesh.value' order by 1;
 select is(t.tried(a.who, a.function, a.mesh, t.fitting(a.who, a.function) || jsonb_build_object(a.name, null)) ->> 'status', t.tried(a.who, a.function, a.mesh) ->> 'status', a.function || ': null is the default of ' || a.name)
 from t.argument a where not a.required and a.function <> 'delete_account'
-  and (a.function, a.name) <> ('schedule_message', 'in') -- one of its three times must be given
+  and (a.function, a.name) not in (('schedule_message', 'in'), ('forget', 'key')) -- one of several must be given
 order by 1;
 create table t.junk (value jsonb);
 insert into t.junk select jsonb_build_array(v) -> 0 from unnest(array['true', '0', '-1', '1.5', '99999999999999999999', '1e400', '-9223372036854775809', '""', '" "', '"x"', '"../x"', '"*"', '"__proto__"', '"all"',
