@@ -33,11 +33,12 @@ begin
   _search.agent_id := case when list_events.agent is not null then mesh_lib.agent_id_of(_me.mesh_id, lower(btrim(list_events.agent))) end;
   _search.kind := list_events.kind;
   _search.before := coalesce(list_events.before, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
-  _search.from_at := list_events.since;
+  -- Years that an id has room for, and none before the first event.
+  _search.from_at := least(greatest(list_events.since, '2000-01-01'), '9999-01-01');
   _search.most := list_events."limit";
   if list_events.after is not null then
     -- Of the last minute, what was written since; some of it comes again. age() counts from the next transaction.
-    _search.from_at := greatest(list_events.since, mesh_lib.time_of(list_events.after) - interval '1 minute');
+    _search.from_at := greatest(_search.from_at, mesh_lib.time_of(list_events.after) - interval '1 minute');
     _search.horizon := mesh_lib.cursor_horizon(list_events.after);
     _search.next := pg_snapshot_xmax(_snapshot)::text::bigint + age(pg_snapshot_xmax(_snapshot)::xid);
     _search.most := 5000;
