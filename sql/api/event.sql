@@ -23,8 +23,6 @@ begin
     perform mesh_lib.fail(400, 'since is a time that there is', '');
   elsif substr(list_events.after::text, 15, 1) <> '8' then
     perform mesh_lib.fail(400, 'after is the cursor of an earlier answer, not the id of an event', 'mesh events');
-  elsif not isfinite(list_events.since) then
-    perform mesh_lib.fail(400, 'since is a time', 'mesh events');
   elsif list_events.kind !~ '^[a-z_]{1,40}$' then
     perform mesh_lib.fail(400, format('%L is no kind of event: use words like message or task_created', left(list_events.kind, 63)), 'mesh events');
   end if;

@@ -93,7 +93,7 @@ select is((select bool_and(ok) from (select x ->> 'event_id' > lag(x ->> 'event_
   from jsonb_array_elements(t.events('alice', '{"limit": 500}')) with ordinality x (x, o)) y), true, 'in the order of time, which is that of ids');
 select is(t.kinds(t.events('alice', jsonb_build_object('since', mesh_lib.now() - interval '1 hour', 'kind', 'status'))), t.kinds(t.events('alice', '{"kind": "status"}')), 'since a time');
 select is(t.events('alice', jsonb_build_object('since', mesh_lib.now() + interval '1 hour')), '[]', 'since a time to come: nothing');
-select is(t.events('alice', jsonb_build_object('since', s, 'kind', 'status')), e, 'since ' || s) from (values ('infinity', '[]'::jsonb), ('-infinity', t.events('alice', '{"kind": "status"}')), ('1900-01-01', t.events('alice', '{"kind": "status"}'))) w (s, e);
+select is(t.events('alice', jsonb_build_object('since', s, 'kind', 'status')), e, 'since ' || s) from (values ('20000-01-01', '[]'::jsonb), ('1900-01-01', t.events('alice', '{"kind": "status"}'))) w (s, e);
 select t.refuses('a limit of ' || n, 400, 'alice', 'list_events', jsonb_build_object('limit', n), 'proj') from unnest(array[0, -1, 501]) n;
 select t.refuses('a kind that is none', 400, 'alice', 'list_events', '{"kind": "%"}', 'proj');
 select t.refuses('an agent who is not there', 404, 'alice', 'list_events', '{"agent": "nobody"}', 'proj');
