@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 pub use openapi::{example, openapi};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use std::sync::LazyLock;
 
 /// The protocol this binary speaks; a catalogue of another one is not used.
 pub const PROTOCOL: u32 = 1;
@@ -110,6 +111,12 @@ impl Catalogue {
         }
     }
 
+    /// The same, read once. What it says of types is this binary's own word, whatever a relay's catalogue says.
+    pub fn ours() -> &'static Catalogue {
+        static OURS: LazyLock<Catalogue> = LazyLock::new(Catalogue::embedded);
+        &OURS
+    }
+
     pub fn function(&self, name: &str) -> Option<&Function> {
         self.functions.iter().find(|f| f.name == name)
     }
@@ -125,6 +132,11 @@ impl Function {
     pub fn request_key(&self) -> Option<&Argument> {
         let is_key = |a: &&Argument| a.kind == "mesh.request_key";
         self.arguments.iter().find(is_key)
+    }
+
+    /// Whether it says something that is to be sealed.
+    pub fn seals(&self) -> bool {
+        self.arguments.iter().any(|a| a.kind == "mesh.sealed")
     }
 
     /// Whether a call may be made again: it is named, so what it does, it does once.
@@ -149,6 +161,13 @@ impl Returns {
         self.columns
             .iter()
             .filter_map(|column| column.as_str().or_else(|| column.get("name")?.as_str()))
+    }
+
+    /// Names and types of the columns that say their type.
+    pub fn kinds(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.columns.iter().filter_map(|column| {
+            Some((column.get("name")?.as_str()?, column.get("type")?.as_str()?))
+        })
     }
 
     /// Type of the column `name`, if there is one and it says its type.

@@ -7,17 +7,19 @@ use crate::{
     catalogue::{Argument, Function},
     crypto::{self, Secret, Signer},
     error::{Error, Result},
+    pins::Mesh,
     rpc::{self, Client},
+    sealing::Sealing,
 };
 use serde_json::{Map, Value, json};
 
 /// What a caller may want other than usual.
 #[derive(Default)]
-pub struct Options {
+pub struct Options<'a> {
     /// Use this for the `mesh.new_secret` argument instead of a new one (it was stored before the call).
     pub secret: Option<Secret>,
-    /// Leave `mesh.chain` values as they are.
-    pub raw: bool,
+    /// Seals and opens, where the call is one of an agent.
+    pub sealing: Option<&'a Sealing>,
 }
 
 /// Calls `function` through `client`, filling `mesh.new_secret` and `mesh.signed` arguments and the placeholders of the
@@ -27,17 +29,7 @@ pub async fn call(
     function: &Function,
     arguments: Map<String, Value>,
     signer: Option<&Signer>,
-) -> Result<Value> {
-    call_with(client, function, arguments, signer, Options::default()).await
-}
-
-/// [`call`] with [`Options`].
-pub async fn call_with(
-    client: &Client,
-    function: &Function,
-    arguments: Map<String, Value>,
-    signer: Option<&Signer>,
-    options: Options,
+    options: Options<'_>,
 ) -> Result<Value> {
     let bound;
     let mut client = client;
@@ -52,7 +44,13 @@ pub async fn call_with(
         client.target.mesh.as_deref(),
         options.secret,
     )?;
-    let mut result = client.call(&function.name, &filled.arguments).await?;
+    let mut result = match options.sealing {
+        Some(sealing) => sealing.call(client, function, &filled.arguments).await?,
+        None => {
+            let result = client.call(&function.name, &filled.arguments).await?;
+            open_result(function, result, &Mesh::default())
+        }
+    };
     for (name, secret) in &filled.secrets {
         insert_secret(&mut result, name, secret);
     }
@@ -66,11 +64,7 @@ pub async fn call_with(
         }
         replace(&mut result, PUBLIC_URL, &url);
     }
-    Ok(if options.raw {
-        result
-    } else {
-        open_result(function, result)
-    })
+    Ok(result)
 }
 
 /// The arguments as they are sent, and the secrets that were made for them by argument name.
@@ -139,18 +133,26 @@ pub fn without_signed(function: &Function, arguments: &Map<String, Value>) -> Va
     )
 }
 
-/// Turns the `mesh.chain` columns of a result into `{"verified":true,"owner":…}` or `{"verified":false,"why":…}`.
-pub fn open_result(function: &Function, mut result: Value) -> Value {
-    let columns = function
-        .returns
-        .columns
-        .iter()
-        .filter(|c| c["type"] == "mesh.chain");
-    let chains: Vec<&str> = columns.filter_map(|c| c["name"].as_str()).collect();
+/// Whether a result of `function` holds `mesh.chain` columns.
+pub fn has_chains(function: &Function) -> bool {
+    chains(function).next().is_some()
+}
+
+fn chains(function: &Function) -> impl Iterator<Item = &str> {
+    let columns = function.returns.kinds();
+    columns
+        .filter(|(_, kind)| *kind == "mesh.chain")
+        .map(|(name, _)| name)
+}
+
+/// Turns the `mesh.chain` columns of a result into `{"verified":true,"owner":…}` or `{"verified":false,"why":…}`: they
+/// must begin with the owner of `mesh`, if that is known.
+pub fn open_result(function: &Function, mut result: Value, mesh: &Mesh) -> Value {
+    let chains: Vec<&str> = chains(function).collect();
     let open = |row: &mut Value| {
         for name in &chains {
             if let Some(chain) = row.get_mut(*name).filter(|chain| !chain.is_null()) {
-                *chain = opened(chain);
+                *chain = opened(chain, mesh);
             }
         }
     };
@@ -230,9 +232,12 @@ async fn public_url(client: &Client) -> String {
     url.trim_end_matches('/').to_owned()
 }
 
-fn opened(chain: &Value) -> Value {
+fn opened(chain: &Value, mesh: &Mesh) -> Value {
     match crypto::verify_chain(chain) {
         _ if chain == &json!([]) => json!({"verified": false, "why": "there is no certificate"}),
+        Ok(owner) if !mesh.owner_key.is_empty() && !mesh.is_owner(&owner) => {
+            json!({"verified": false, "why": format!("its first signer is {}, not the owner", &owner[..12])})
+        }
         Ok(owner) => json!({"verified": true, "owner": owner[..12]}),
         Err(why) => json!({"verified": false, "why": why}),
     }

@@ -12,9 +12,11 @@ mod fill;
 mod home;
 mod keystore;
 mod mcp;
+mod pins;
 mod postgres;
 mod relay;
 mod rpc;
+mod sealing;
 mod seen;
 mod session;
 

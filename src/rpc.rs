@@ -7,7 +7,10 @@ mod socket;
 mod tests;
 mod transport;
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    sealing::Exchange,
+};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
     Method, Request, Response,
@@ -66,6 +69,12 @@ pub struct Answer {
     /// The Date header, as sent.
     pub date: Option<String>,
     pub body: Value,
+}
+
+impl Exchange for Client {
+    async fn call(&self, function: &str, arguments: &Map<String, Value>) -> Result<Value> {
+        Client::call(self, function, arguments).await
+    }
 }
 
 impl Client {

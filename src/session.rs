@@ -8,13 +8,15 @@ use crate::{
     catalogue::{Argument, Catalogue, Function},
     crypto::Signer,
     error::{Error, Result},
+    home::Home,
     rpc::{Caller, Client, Failure, Target},
+    sealing::{Exchange, Keys, Sealing, SessionKey},
     seen,
 };
 use keeper::Keeper;
 use serde_json::{Map, Value};
 use std::{
-    sync::{Arc, LazyLock, Mutex},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 use tokio::{
@@ -26,8 +28,6 @@ use tokio::{
 const PATIENCE: Duration = Duration::from_secs(20);
 /// A call that breaks every connection must not be made for ever.
 const ATTEMPTS: usize = 6;
-
-static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(Catalogue::embedded);
 
 /// How the window presents itself.
 #[derive(Clone, Default)]
@@ -46,11 +46,12 @@ pub struct Session {
     stop: mpsc::Sender<()>,
     /// The claim of the last answer with mail, filled into `mesh.seen` arguments: what a lost answer held comes again.
     seen: Arc<Mutex<Value>>,
+    sealing: Arc<Sealing>,
 }
 
 /// What the task reports.
 pub enum Notice {
-    /// A pushed message, as the relay sent it.
+    /// A pushed message, opened if it was sealed.
     Mail(Value),
     /// Something that happened in the mesh, as the relay said it. May come twice.
     News(Value),
@@ -74,15 +75,26 @@ impl Session {
     /// ME409 when the agent runs in another window and `window.takeover` is off. A receipt is sent for each pushed
     /// message once it is in the channel, so a receiver that is not read holds receipts back but no calls.
     pub async fn open(
+        home: &Home,
         target: Target,
         identity: Signer,
         window: Window,
     ) -> Result<(Session, Value, mpsc::Receiver<Notice>)> {
-        let key = Signer::generate();
+        let session = SessionKey {
+            key: Signer::generate(),
+            hello: Arc::default(),
+        };
+        let keys = Keys {
+            signer: identity.clone(),
+            is_bare: false,
+            session: Some(session.clone()),
+        };
+        let sealing = Arc::new(Sealing::new(home, keys));
         let mut keeper = Keeper {
             client: Client::new(target)?,
             identity,
-            key: key.public_key(),
+            session,
+            sealing: sealing.clone(),
             window,
         };
         let (socket, hello) = keeper.connect().await?;
@@ -97,29 +109,38 @@ impl Session {
                 state: watched,
                 stop,
                 seen: Arc::new(Mutex::new(seen::NOTHING.into())),
+                sealing,
             },
             hello,
             inbox,
         ))
     }
 
-    /// A call on the session's socket. While reconnecting it waits up to 20 s, then ME503. Dropping the future of a
+    /// A call on the session's socket, sealed and its result opened where that is to be. While reconnecting it waits up to 20 s, then ME503. Dropping the future of a
     /// call sends cancel.
     ///
     /// When the connection breaks during the call it is made again if that does no harm (it only reads, only takes mail, or
     /// is named by a `mesh.request_id` or `mesh.request_key`); otherwise ME503 says that the outcome is unknown.
     pub async fn call(&self, function: &str, arguments: &Map<String, Value>) -> Result<Value> {
-        let known = CATALOGUE.function(function);
+        let known = Catalogue::ours().function(function);
         let arguments = &self.filled(known, arguments);
+        let result = match known {
+            Some(known) => self.sealing.call(self, known, arguments).await?,
+            None => self.exchange(function, arguments).await?,
+        };
+        self.remember_seen(known, &result);
+        Ok(result)
+    }
+
+    /// A call as it is, repeated when that does no harm.
+    async fn exchange(&self, function: &str, arguments: &Map<String, Value>) -> Result<Value> {
+        let known = Catalogue::ours().function(function);
         let mut state = self.state.clone();
         let mut deadline = Instant::now() + PATIENCE;
         for _ in 0..ATTEMPTS {
             let caller = online(&mut state, deadline).await?;
             match caller.call(function, arguments).await {
-                Ok(result) => {
-                    self.remember_seen(known, &result);
-                    return Ok(result);
-                }
+                Ok(result) => return Ok(result),
                 Err(Failure::Answer(error)) => return Err(error),
                 Err(Failure::Lost { sent: true }) => {
                     if !repeatable(known, arguments) {
@@ -153,6 +174,12 @@ impl Session {
         }
         // Full means that another handle is closing it already.
         let _ = self.stop.try_send(());
+    }
+}
+
+impl Exchange for Session {
+    async fn call(&self, function: &str, arguments: &Map<String, Value>) -> Result<Value> {
+        self.exchange(function, arguments).await
     }
 }
 

@@ -29,7 +29,7 @@ fn many_migrations_at_once_on_an_empty_database_all_succeed() {
     }
     let relay = Relay::start(&database.url("mesh_relay"));
     let alice = Machine::account(&relay.url(), &database, "alice");
-    alice.json(&["create", "proj"]);
+    alice.open_mesh("proj");
 }
 
 /// A `mesh up` on a given database; ended with the value.
@@ -85,7 +85,7 @@ fn many_ups_at_once_on_an_empty_database_all_serve_it() {
         .iter()
         .find(|up| up.machine.run(&["whoami"]).status.success());
     let owner = &owner.expect("an account was made").machine;
-    owner.json(&["create", "proj"]);
+    owner.open_mesh("proj");
     let invite = owner.json(&["invite", "proj", "bob"]);
     let secret = invite["join_url"]
         .as_str()

@@ -49,7 +49,7 @@ example: mesh weather forecast oslo$c$;
     );
     let relay = Relay::start(&database.url("mesh_relay"));
     let alice = Machine::account(&relay.url(), &database, "alice");
-    alice.json(&["create", "proj"]);
+    alice.open_mesh("proj");
 
     let (status, answer) = relay.post(
         "forecast",

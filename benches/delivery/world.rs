@@ -50,7 +50,7 @@ impl World {
 
     /// A new mesh with so many agents, named a0, a1 and so on.
     pub async fn mesh(&self, name: &str, agents: usize) -> Vec<Member> {
-        self.owner.json(&["create", name]);
+        self.owner.open_mesh(name);
         let socket = connect(self.relay.port, &self.owner.token(), Some(name)).await;
         let caller = socket.expect("the relay listens").caller;
         let me = caller.call("whoami", &json!({})).await;

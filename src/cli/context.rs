@@ -10,6 +10,7 @@ use crate::{
     home::{self, Config, Credential, Home, Workspace},
     keystore::Held,
     rpc::{Client, Target, relay_url},
+    sealing::{Keys, Sealing},
 };
 use std::path::Path;
 
@@ -25,6 +26,19 @@ pub struct Context {
     pub credential: Option<Credential>,
     /// The key itself; None when there is none.
     pub held: Option<Held>,
+}
+
+impl Context {
+    /// Seals and opens with the key of this command; None when there is none.
+    pub fn sealing(&self) -> Option<Sealing> {
+        let held = self.held.as_ref()?;
+        let keys = Keys {
+            signer: held.signer(),
+            is_bare: held.identity.is_none(),
+            session: None,
+        };
+        Some(Sealing::new(&self.home, keys))
+    }
 }
 
 /// The key for a command: `MESH_KEY` or `MESH_KEY_FILE`, then `--agent`, then the workspace the command runs in, then

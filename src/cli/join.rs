@@ -6,11 +6,13 @@ use super::{
     text,
 };
 use crate::{
-    crypto::{Secret, Signer},
+    crypto::{self, Secret, Signer},
     error::{Error, Result},
     home::{Credential, Home},
     keystore::{self, Held},
+    pins::{Mesh, Pins},
     rpc::relay_url,
+    sealing::certified,
 };
 use serde_json::{Value, json};
 
@@ -100,7 +102,49 @@ async fn join(
         return Err(error);
     }
     let who = place.whoami(&held.key).await?;
-    Ok((place.enter(id, &who).await?, false))
+    let credential = place.enter(id, &who).await?;
+    pin(place, &held, invite, &who).await?;
+    Ok((credential, false))
+}
+
+/// Pins the owner of the mesh: who signed the invite that this machine holds, and through it this agent's identity. ME403
+/// when the relay names somebody else.
+async fn pin(place: &Place<'_>, held: &Held, invite: &Secret, who: &Value) -> Result<()> {
+    let (Some(mesh_id), Some(agent_id)) = (who["mesh_id"].as_str(), who["agent_id"].as_str())
+    else {
+        return Ok(());
+    };
+    let asked = one("agent_ids", json!([agent_id]));
+    let client = place.client(Some(&held.key))?;
+    let rows = client.call("list_identities", &asked).await?;
+    let row = rows.as_array().and_then(|rows| rows.first());
+    let chain = row.map_or(&Value::Null, |row| &row["chain"]);
+    let refused = |why: String| {
+        let message = format!("this invite was not made by the owner whom the relay names: {why}");
+        Error::new(403, message).hint("ask who invited you")
+    };
+    let owner = crypto::verify_chain(chain).map_err(refused)?;
+    let mesh = Mesh {
+        owner_key: owner.clone(),
+        ..Mesh::default()
+    };
+    let name = who["agent"].as_str().unwrap_or_default();
+    certified(&mesh, mesh_id, name, &held.signer().public_key(), chain).map_err(refused)?;
+    let introduces = |link: &Value| {
+        let document: Option<Value> = link["document"]
+            .as_str()
+            .and_then(|d| serde_json::from_str(d).ok());
+        document
+            .is_some_and(|d| d["arguments"]["invite"]["public_key"] == invite.signer().public_key())
+    };
+    if !chain.as_array().into_iter().flatten().any(introduces) {
+        return Err(refused("it is another invite".into()));
+    }
+    if who["owner_key"].as_str().is_some_and(|key| key != owner) {
+        return Err(refused("its key is another".into()));
+    }
+    let pins = Pins::new(place.home);
+    pins.own(mesh_id, who["mesh"].as_str().unwrap_or_default(), &owner)
 }
 
 fn report(credential: &Credential, already: bool, globals: &Globals) {

@@ -9,6 +9,8 @@ mod doctor;
 mod down;
 pub mod globals;
 mod go;
+mod grant;
+mod grep;
 mod help;
 mod join;
 pub mod login;
@@ -42,6 +44,9 @@ use crate::{
 use clap::{ArgMatches, Args as _, Command, FromArgMatches as _, error::ErrorKind};
 use globals::Globals;
 use std::{ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode};
+use tracing_subscriber::{
+    filter::filter_fn, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
 /// The commands that touch this machine, by the heading they have in `mesh --help`. Each is a module with
 /// `Args` and `async fn run(args: Args, globals: &Globals) -> Result<()>`.
@@ -74,7 +79,7 @@ macro_rules! local_verbs {
 
 local_verbs! {
     Start: up go join login signup;
-    Machine: setup run status doctor recover backup restore token logout mcp down relay migrate psql completions;
+    Machine: grant setup run status doctor recover backup restore token logout mcp down relay migrate psql completions;
     Hidden: reference;
 }
 
@@ -82,10 +87,17 @@ local_verbs! {
 fn log_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("MESH_LOG")
         .unwrap_or_else(|_| "warn,rustls_platform_verifier=off".into());
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    // Libraries log what they carry at these levels: statements with their parameters, frames, headers.
+    let is_discreet = |about: &tracing::Metadata| {
+        about.target().starts_with("mesh") || *about.level() <= tracing::Level::INFO
+    };
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_ansi(false)
+        .with_ansi(false);
+    let _ = tracing_subscriber::registry()
+        .with(filter)
+        .with(filter_fn(is_discreet))
+        .with(lines)
         .try_init();
 }
 
@@ -155,7 +167,21 @@ async fn dispatch(catalogue: &Catalogue, matches: &ArgMatches) -> Result<()> {
         Some((second, inner)) => (vec![name, second], inner),
         None => (vec![name], inner),
     };
-    match verbs::function(catalogue, &path) {
+    let function = verbs::function(catalogue, &path);
+    // A relay must not have what is to be sealed said by another call, in the open.
+    let ours = verbs::function(Catalogue::ours(), &path).filter(|ours| ours.seals());
+    if let (Some(ours), Some(theirs)) = (ours, function)
+        && ours.name != theirs.name
+    {
+        let message = format!(
+            "the relay means {} by `mesh {}`, where this program means {}",
+            text::clean_line(&theirs.name),
+            path.join(" "),
+            ours.name
+        );
+        return Err(Error::new(409, message).hint("mesh doctor"));
+    }
+    match function {
         Some(function) => call::run(function, inner, &globals).await,
         None => Err(Error::usage(format!("no command {}", path.join(" "))).hint("mesh --help")),
     }

@@ -4,11 +4,14 @@
 mod tests;
 
 use super::text::{clean, clean_line, json, relative};
-use crate::{catalogue::Function, error::Error};
+use crate::{catalogue::Function, error::Error, sealing::UNOPENED};
 use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
 use serde_json::{Map, Value};
 use std::io::IsTerminal;
 use time::OffsetDateTime;
+
+/// The column that says whether a message was sealed, where some were.
+const SEALED: &str = "sealed";
 
 /// Prints the result of a call of `function` to stdout; see [`value`].
 pub fn result(function: &Function, result: &Value, as_json: bool) {
@@ -32,7 +35,7 @@ pub fn line(function: &Function, row: &Value, as_json: bool) {
             |name| match row[name].as_str().and_then(|text| text.get(11..19)) {
                 // A line that stays says when, not how long ago.
                 Some(clock) if name.ends_with("_at") => clock.to_owned(),
-                _ => clean_line(&cell(name, &row[name], look)),
+                _ => clean_line(&cell_of(name, row, look)),
             },
         )
         .collect();
@@ -189,6 +192,9 @@ fn table(rows: &[Value], columns: &[String], look: Look) -> String {
             .map(|(name, _)| name.clone())
             .collect();
     }
+    if rows.iter().any(|row| row.get(SEALED).is_some()) && !names.iter().any(|n| n == SEALED) {
+        names.push(SEALED.to_owned());
+    }
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)
@@ -205,16 +211,25 @@ fn table(rows: &[Value], columns: &[String], look: Look) -> String {
         Cell::new(title).add_attribute(Attribute::Bold)
     }));
     for row in rows {
-        table.add_row(
-            names
-                .iter()
-                .map(|name| cell(name, row.get(name).unwrap_or(&Value::Null), look)),
-        );
+        table.add_row(names.iter().map(|name| cell_of(name, row, look)));
     }
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
     table.trim_fmt()
+}
+
+/// A cell of a row, which may be a message that was not opened.
+fn cell_of(name: &str, row: &Value, look: Look) -> String {
+    match (name, row[UNOPENED].as_str()) {
+        ("message", Some(why)) => paint(
+            "1;31",
+            &format!("NOT OPENED: {}", clean_line(why)),
+            look.colour,
+        ),
+        (SEALED, Some(_)) => UNOPENED.into(),
+        _ => cell(name, row.get(name).unwrap_or(&Value::Null), look),
+    }
 }
 
 fn cell(name: &str, value: &Value, look: Look) -> String {

@@ -10,6 +10,7 @@ use crate::{
     error::Result,
     home::{Config, Home},
     keystore,
+    pins::Pins,
     rpc::{Client, Target},
 };
 use comfy_table::{Table, presets};
@@ -51,9 +52,24 @@ pub async fn run(_: Args, globals: &Globals) -> Result<()> {
         }
         Err(error) => json!({"error": error.message, "hint": error.hint}),
     };
+    let pins = Pins::new(&home);
+    let mode = |mesh_id: &Option<String>| -> Option<&str> {
+        let mesh = pins.mesh(mesh_id.as_deref()?).ok()?;
+        let is_known = !mesh.owner_key.is_empty();
+        is_known.then_some(if mesh.sealed { "sealed" } else { "open" })
+    };
+    let credentials: Vec<Value> = config
+        .credentials
+        .iter()
+        .map(|credential| {
+            let mut shown = json!(credential);
+            shown["mode"] = mode(&credential.mesh_id).into();
+            shown
+        })
+        .collect();
     let report = json!({
         "version": env!("CARGO_PKG_VERSION"), "home": home.root, "relay": relay, "you": you, "keystore": keystore,
-        "credentials": config.credentials, "workspaces": config.workspaces,
+        "credentials": credentials, "workspaces": config.workspaces,
     });
     match globals.json {
         true => print_json(&report),
@@ -182,10 +198,17 @@ fn print(report: &Value, config: &Config) {
     }
     let text = |value: &Option<String>| text::clean_line(value.as_deref().unwrap_or_default());
     table(
-        &["key of", "kind", "mesh", "relay"],
-        config.credentials.iter().map(|c| {
+        &["key of", "kind", "mesh", "mode", "relay"],
+        config.credentials.iter().enumerate().map(|(i, c)| {
             let name = c.agent.clone().or(c.account.clone());
-            vec![text(&name), c.kind.clone(), text(&c.mesh), c.relay.clone()]
+            let mode = of(&format!("/credentials/{i}/mode")).unwrap_or_default();
+            vec![
+                text(&name),
+                c.kind.clone(),
+                text(&c.mesh),
+                mode,
+                c.relay.clone(),
+            ]
         }),
     );
     table(

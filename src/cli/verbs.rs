@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::{text::clean_line, values};
+use super::{grep, text::clean_line, values};
 use crate::catalogue::{Argument, Catalogue, Function};
 use clap::{Arg, Command};
 
@@ -216,5 +216,5 @@ fn leaf(path: &[String], function: &Function, mesh_given: bool, reserved: &[Stri
     for argument in function.arguments.iter().filter(is_option) {
         command = command.arg(values::option(argument, reserved));
     }
-    command
+    command.args(grep::option(function))
 }

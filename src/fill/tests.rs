@@ -75,7 +75,7 @@ fn chains_are_opened_where_the_type_says_so() {
     let owner = Signer::generate();
     let chain = json!([owner.sign_call("f", &json!({"session_key": "00"}), None)]);
     let rows = json!([{"chain": chain, "data": chain}, {"chain": [], "data": 1}, {"chain": null, "data": 1}]);
-    let opened = open_result(&f, rows);
+    let opened = open_result(&f, rows.clone(), &Mesh::default());
     assert_eq!(
         opened[0]["chain"],
         json!({"verified": true, "owner": owner.public_key()[..12]})
@@ -86,4 +86,11 @@ fn chains_are_opened_where_the_type_says_so() {
         json!({"verified": false, "why": "there is no certificate"})
     );
     assert_eq!(opened[2]["chain"], Value::Null);
+    let pinned = Mesh {
+        owner_key: Signer::generate().public_key(),
+        ..Mesh::default()
+    };
+    let refused = open_result(&f, rows, &pinned);
+    let why = refused[0]["chain"]["why"].as_str().unwrap();
+    assert!(why.ends_with("not the owner"), "{why}");
 }

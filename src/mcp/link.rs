@@ -199,7 +199,7 @@ impl Link {
         // The hello is signed for the mesh's id: a name may mean another mesh to somebody else, or later.
         target.mesh = whoami["mesh_id"].as_str().map(str::to_owned);
         let (session, answer, notices) =
-            Session::open(target.clone(), identity, window.clone()).await?;
+            Session::open(&home, target.clone(), identity, window.clone()).await?;
         self.announcer
             .opened(answer["unread"].as_u64().unwrap_or(0));
         if let Some(catalogue) = catalogues::now(&home, &target.relay, target.ca.clone()).await {

@@ -8,7 +8,6 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    fill,
     session::Window,
 };
 use rmcp::{
@@ -100,7 +99,7 @@ impl Server {
             .session
             .call(name, &with_key(function, arguments))
             .await?;
-        let result = without_claim(function, fill::open_result(function, result));
+        let result = without_claim(function, result);
         announcer.result(&result, peek);
         let mut notes = Vec::new();
         let reads = result["unread"].is_number();

@@ -1,5 +1,6 @@
 //! One attached session: which of its queued mail is pushed, offered to a wait, or held back.
 
+use super::frames;
 use super::outbox::{Outbox, slow};
 use serde_json::value::RawValue;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -125,10 +126,7 @@ impl Session {
                 self.behind = true;
                 break;
             }
-            outbox.send(format!(
-                r#"{{"type":"push","message":{}}}"#,
-                frame.body.get()
-            ));
+            outbox.send(frames::push(&frame.body, None));
             let pushed = Pushed {
                 attempts: frame.attempts,
                 receipt: false,
@@ -178,7 +176,13 @@ impl Session {
     }
 
     /// Pushes one message ahead of the next look, unless it would overtake `after` or go past a wait; true when it did.
-    pub fn push(&mut self, outbox: &Outbox, id: Uuid, after: Option<Uuid>, text: &str) -> bool {
+    pub fn push(
+        &mut self,
+        outbox: &Outbox,
+        id: Uuid,
+        after: Option<Uuid>,
+        text: impl FnOnce() -> String,
+    ) -> bool {
         let overtakes = after.is_some_and(|after| !self.pushed.contains_key(&after));
         let outstanding = self.outstanding();
         if overtakes || self.waiters > 0 || outstanding >= OUTSTANDING || !outbox.is_roomy() {
@@ -186,7 +190,7 @@ impl Session {
             return false;
         }
         self.pushed.entry(id).or_insert_with(|| {
-            outbox.send(text.to_owned());
+            outbox.send(text());
             Pushed {
                 attempts: 0,
                 receipt: false,
@@ -257,7 +261,7 @@ mod tests {
         let mut session = Session::new(1, "s".into());
         let id = Uuid::new_v4();
         session.look += 1;
-        assert!(session.push(&outbox, id, None, "{}"));
+        assert!(session.push(&outbox, id, None, String::new));
         assert_eq!(session.deliver(&outbox, frames(&[]), 64), 0);
         session.look += 1;
         assert_eq!(session.deliver(&outbox, frames(&[id]), 64), 0);
@@ -275,8 +279,8 @@ mod tests {
         // One by its receipt, while a look was under way that still saw it queued; the other was acknowledged.
         session.pushed.get_mut(&mail[0]).unwrap().report();
         assert_eq!(session.deliver(&outbox, frames(&mail[..1]), 64), 0);
-        assert!(session.push(&outbox, mail[2], Some(mail[0]), "{}"));
-        assert!(session.push(&outbox, mail[3], Some(mail[1]), "{}"));
+        assert!(session.push(&outbox, mail[2], Some(mail[0]), String::new));
+        assert!(session.push(&outbox, mail[3], Some(mail[1]), String::new));
         assert_eq!(session.outstanding(), 2);
     }
 
@@ -285,9 +289,9 @@ mod tests {
         let (outbox, _queue) = outbox();
         let mut session = Session::new(1, "s".into());
         let (first, second) = (Uuid::new_v4(), Uuid::new_v4());
-        assert!(!session.push(&outbox, second, Some(first), "{}"));
-        assert!(session.push(&outbox, first, None, "{}"));
-        assert!(session.push(&outbox, second, Some(first), "{}"));
+        assert!(!session.push(&outbox, second, Some(first), String::new));
+        assert!(session.push(&outbox, first, None, String::new));
+        assert!(session.push(&outbox, second, Some(first), String::new));
     }
 
     #[test]

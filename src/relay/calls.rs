@@ -58,6 +58,9 @@ pub struct Push {
     pub sessions: Vec<Uuid>,
     /// per session, the mail it was owed before this one
     pub after: Vec<Option<Uuid>>,
+    /// per session, its agent's box, where the message is sealed
+    #[serde(default)]
+    pub boxes: Option<Vec<Option<String>>>,
     pub frame: Box<RawValue>,
 }
 

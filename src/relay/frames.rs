@@ -128,6 +128,18 @@ pub fn ended(error: &Error) -> String {
     json!({ "type": "ended", "error": error }).to_string()
 }
 
+/// A message for one session, with its agent's box beside it where that is not in the message.
+pub fn push(message: &RawValue, own_box: Option<&str>) -> String {
+    let message = message.get();
+    match own_box {
+        None => format!(r#"{{"type":"push","message":{message}}}"#),
+        Some(own) => format!(
+            r#"{{"type":"push","message":{message},"box":{}}}"#,
+            json!(own)
+        ),
+    }
+}
+
 /// The answer to the call with this id.
 pub fn answer(id: &str, answer: &Answer) -> String {
     let field = if answer.status == 200 {

@@ -3,6 +3,7 @@
 use super::Relay;
 use super::attached::{Frame, OUTSTANDING, Session};
 use super::calls::{News, Push};
+use super::frames;
 use super::outbox::{End, Outbox};
 use crate::error::Error;
 use serde::Deserialize;
@@ -210,15 +211,25 @@ impl Hub {
         let Inner {
             sessions, sockets, ..
         } = &mut *inner;
-        let text = format!(r#"{{"type":"push","message":{}}}"#, push.frame.get());
+        let message_for = |at: usize| {
+            let own = push
+                .boxes
+                .as_ref()
+                .and_then(|boxes| boxes.get(at)?.as_deref());
+            frames::push(&push.frame, own)
+        };
         let (mut pushes, mut left) = (0, false);
-        for (id, after) in push.sessions.iter().zip(&push.after) {
+        for (at, (id, after)) in push.sessions.iter().zip(&push.after).enumerate() {
             let Some(session) = sessions.get_mut(id) else {
                 left = true;
                 continue;
             };
             match sockets.get(&session.socket) {
-                Some(socket) if session.push(&socket.outbox, message, *after, &text) => pushes += 1,
+                Some(socket)
+                    if session.push(&socket.outbox, message, *after, || message_for(at)) =>
+                {
+                    pushes += 1;
+                }
                 _ => left = true,
             }
         }

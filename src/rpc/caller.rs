@@ -1,6 +1,9 @@
 //! Calls on a socket, from anywhere in the program.
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    sealing::Exchange,
+};
 use serde_json::{Map, Value, json};
 use std::sync::{
     Arc,
@@ -90,6 +93,12 @@ impl Caller {
                     .map_err(Failure::Answer)
             }
         }
+    }
+}
+
+impl Exchange for Caller {
+    async fn call(&self, function: &str, arguments: &Map<String, Value>) -> Result<Value> {
+        Ok(Caller::call(self, function, arguments).await?)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a relay says over a socket.
 
 use crate::error::{Error, Result};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 pub enum Frame {
     Welcome,
@@ -24,7 +24,7 @@ pub fn read(text: &str) -> Frame {
     };
     match frame.get("type").and_then(Value::as_str) {
         Some("welcome") => Frame::Welcome,
-        Some("push") => frame.remove("message").map_or(Frame::Other, Frame::Push),
+        Some("push") => pushed(frame).map_or(Frame::Other, Frame::Push),
         Some("news") => frame.remove("news").map_or(Frame::Other, Frame::News),
         Some("ended") => Frame::Ended(error(frame.remove("error"))),
         Some(_) => Frame::Other,
@@ -37,4 +37,15 @@ pub fn read(text: &str) -> Frame {
             (None, _) => Frame::Other,
         },
     }
+}
+
+/// A pushed message, with the box that stands beside it in its envelope: the message is the same for all its readers.
+fn pushed(mut frame: Map<String, Value>) -> Option<Value> {
+    let mut message = frame.remove("message")?;
+    let own = frame.remove("box").filter(|own| !own.is_null());
+    let envelope = message.get_mut("envelope").and_then(Value::as_object_mut);
+    if let (Some(own), Some(envelope)) = (own, envelope) {
+        envelope.insert("box".into(), own);
+    }
+    Some(message)
 }

@@ -5,9 +5,10 @@ use crate::{
     crypto::Signer,
     error::{Error, Result},
     rpc::{Client, Event, Socket},
+    sealing::{Sealing, SessionKey},
 };
 use serde_json::{Map, Value, json};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, sleep},
@@ -20,8 +21,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 pub struct Keeper {
     pub client: Client,
     pub identity: Signer,
-    /// The session's public key.
-    pub key: String,
+    pub session: SessionKey,
+    pub sealing: Arc<Sealing>,
     pub window: Window,
 }
 
@@ -37,13 +38,15 @@ impl Keeper {
         let over = loop {
             let since = Instant::now();
             let ended = tokio::select! {
-                ended = deliver(&mut socket, &notices) => ended,
+                ended = self.deliver(&mut socket, &notices) => ended,
                 _ = stopped.recv() => break Error::new(410, "this session is closed"),
             };
             drop(socket);
             if let Some(error) = ended.filter(is_final) {
                 break error;
             }
+            // The relay may know more now than it did.
+            self.sealing.forget();
             state.send_replace(State::Away);
             let _ = notices.send(Notice::Offline).await;
             let resumed = tokio::select! {
@@ -94,7 +97,8 @@ impl Keeper {
             ("host", &self.window.host),
         ];
         let mut arguments = Map::new();
-        arguments.insert("session_key".into(), self.key.as_str().into());
+        let key = self.session.key.public_key();
+        arguments.insert("session_key".into(), key.into());
         for (name, text) in texts {
             if let Some(text) = text {
                 arguments.insert(name.into(), text.as_str().into());
@@ -105,27 +109,38 @@ impl Keeper {
         let signed = self
             .identity
             .sign_call("open_session", &json!(arguments), mesh);
+        let mut hello = self
+            .session
+            .hello
+            .lock()
+            .expect("nothing panics under this lock");
+        *hello = signed.clone();
         arguments.insert("hello".into(), signed);
         arguments
     }
-}
 
-/// Hands on mail and news until the connection ends; the relay's reason if it gave one.
-async fn deliver(socket: &mut Socket, notices: &mpsc::Sender<Notice>) -> Option<Error> {
-    loop {
-        match socket.next().await {
-            Event::Push(message) => {
-                let id = message["message_id"].as_str().map(str::to_owned);
-                if notices.send(Notice::Mail(message)).await.is_ok()
-                    && let Some(id) = id
-                {
-                    // When the connection is gone the relay pushes it again.
-                    let _ = socket.receipt(vec![id]).await;
+    /// Hands on mail, opened, and news until the connection ends; the relay's reason if it gave one.
+    async fn deliver(&self, socket: &mut Socket, notices: &mpsc::Sender<Notice>) -> Option<Error> {
+        let caller = socket.caller();
+        loop {
+            match socket.next().await {
+                Event::Push(message) => {
+                    let Ok(message) = self.sealing.open_pushed(&caller, message).await else {
+                        // The relay pushes it again.
+                        continue;
+                    };
+                    let id = message["message_id"].as_str().map(str::to_owned);
+                    if notices.send(Notice::Mail(message)).await.is_ok()
+                        && let Some(id) = id
+                    {
+                        // When the connection is gone the relay pushes it again.
+                        let _ = socket.receipt(vec![id]).await;
+                    }
                 }
+                Event::News(news) => drop(notices.send(Notice::News(news)).await),
+                Event::Ended(error) => return Some(error),
+                Event::Closed => return None,
             }
-            Event::News(news) => drop(notices.send(Notice::News(news)).await),
-            Event::Ended(error) => return Some(error),
-            Event::Closed => return None,
         }
     }
 }

@@ -100,7 +100,7 @@ impl Pair {
         let database = Database::new();
         let relay = Relay::start(&database.url("mesh_relay"));
         let owner = Machine::account(&relay.url(), &database, "alice");
-        owner.json(&["create", "proj"]);
+        owner.open_mesh("proj");
         let machines = ["ann", "bob"].map(|name| Machine::guest(&owner, "proj", name));
         Pair {
             ann: Agent::of(&machines[0]),

@@ -38,7 +38,7 @@ impl Crowd {
         let database = Database::new();
         let relay = Relay::start(&database.url("mesh_relay"));
         let owner = Machine::account(&relay.url(), &database, "alice");
-        owner.json(&["create", "proj"]);
+        owner.open_mesh("proj");
         let key = HEXLOWER.encode(identity().verifying_key().as_bytes());
         let mesh_id = database.value(&format!(
             "with crowd as (

@@ -9,6 +9,7 @@ pub mod editor;
 pub mod http;
 pub mod ledger;
 pub mod postgres;
+pub mod proxy;
 pub mod relay;
 pub mod socket;
 pub mod team;
@@ -88,6 +89,12 @@ impl Machine {
         let machine = Machine::new(&owner.relay);
         machine.json(&["join", invite["join_url"].as_str().expect("a join URL")]);
         machine
+    }
+
+    /// A mesh of this machine's account whose messages anybody with a bearer can write and read: for clients of the tests'
+    /// own, which seal nothing.
+    pub fn open_mesh(&self, name: &str) {
+        self.json(&["create", name, "--mode", "open"]);
     }
 
     /// What `curl` would send: the bearer of this machine's credential.

@@ -1,8 +1,10 @@
 //! A relay in a process of its own, so that it can be killed.
 
 use super::{MESH, eventually};
+use std::fs::OpenOptions;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 
@@ -11,6 +13,7 @@ pub struct Relay {
     pub port: u16,
     database_url: String,
     args: Vec<String>,
+    log: Option<PathBuf>,
     child: Option<Child>,
 }
 
@@ -32,15 +35,28 @@ impl Relay {
         Relay::boot_with(database_url, &[])
     }
 
+    /// Starts a relay that logs all it can to this file.
+    pub fn logging(database_url: &str, log: &Path) -> Relay {
+        let mut relay = Relay::new(database_url, &[]);
+        relay.log = Some(log.to_owned());
+        relay.restart();
+        relay
+    }
+
     fn boot_with(database_url: &str, args: &[&str]) -> Relay {
-        let mut relay = Relay {
+        let mut relay = Relay::new(database_url, args);
+        relay.spawn();
+        relay
+    }
+
+    fn new(database_url: &str, args: &[&str]) -> Relay {
+        Relay {
             port: free_port(),
             database_url: database_url.to_owned(),
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+            log: None,
             child: None,
-        };
-        relay.spawn();
-        relay
+        }
     }
 
     /// Starts it again on the same port, after `kill`, and waits until it serves.
@@ -50,7 +66,8 @@ impl Relay {
     }
 
     fn spawn(&mut self) {
-        let child = Command::new(MESH)
+        let mut command = Command::new(MESH);
+        command
             .args([
                 "relay",
                 "--listen",
@@ -61,10 +78,14 @@ impl Relay {
             .args(&self.args)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("mesh starts");
-        self.child = Some(child);
+            .stderr(Stdio::null());
+        if let Some(log) = &self.log {
+            let file = OpenOptions::new().create(true).append(true).open(log);
+            command
+                .env("MESH_LOG", "trace")
+                .stderr(file.expect("a file for the log"));
+        }
+        self.child = Some(command.spawn().expect("mesh starts"));
     }
 
     /// SIGTERM.

@@ -13,6 +13,7 @@ use crate::{
     fill,
     home::{Credential, Home},
     keystore::Held,
+    pins::Pins,
     rpc::Client,
 };
 use serde_json::{Map, Value, json};
@@ -179,7 +180,7 @@ impl Owner {
             secret: Some(held.key.clone()),
             ..fill::Options::default()
         };
-        fill::call_with(
+        fill::call(
             &self.client,
             &function,
             arguments,
@@ -188,6 +189,9 @@ impl Owner {
         )
         .await?;
         let who = place.whoami(&held.key).await?;
+        // The relay took the account's signature for the owner's.
+        let mesh = who["mesh"].as_str().unwrap_or_default();
+        Pins::new(home).own(&self.mesh_id, mesh, &self.signer.public_key())?;
         place.enter(id, &who).await
     }
 

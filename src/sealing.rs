@@ -1,0 +1,167 @@
+//! Sealing as a client does it: one flow for every call, driven by the types of the catalogue.
+//!
+//! Arguments of type `mesh.sealed` and `mesh.sealed_data` are sealed for the readers that the relay names and this machine
+//! has checked; `mesh.frames`, `mesh.envelope` columns and pushed frames are opened, and what cannot be is shown with its
+//! reason and reported. `people` knows whose key is whose, `send` seals, `open` opens, `settled` remembers what was read,
+//! `grant` lets others read what came before them.
+
+mod grant;
+mod open;
+mod people;
+mod send;
+mod settled;
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    catalogue::{Catalogue, Function},
+    crypto::{Signer, envelope::Reader},
+    error::{Error, Result},
+    fill,
+    home::Home,
+    pins::{self, Pins},
+};
+pub use open::{SERVER, UNOPENED};
+pub use people::certified;
+use serde_json::{Map, Value};
+use settled::Settled;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+
+/// Makes plain calls, over HTTP or a socket.
+pub trait Exchange: Sync {
+    fn call(
+        &self,
+        function: &str,
+        arguments: &Map<String, Value>,
+    ) -> impl Future<Output = Result<Value>> + Send;
+}
+
+/// What signs for an agent here.
+pub struct Keys {
+    /// The agent's identity, or the account's.
+    pub signer: Signer,
+    /// Whether `signer` is only what the key itself derives: the identity of an account, and no agent's.
+    pub is_bare: bool,
+    pub session: Option<SessionKey>,
+}
+
+/// A session's key, and the hello that vouches for it: the last one that was sent.
+#[derive(Clone)]
+pub struct SessionKey {
+    pub key: Signer,
+    pub hello: Arc<Mutex<Value>>,
+}
+
+/// Seals and opens for one agent in one mesh.
+pub struct Sealing {
+    home: Home,
+    pins: Pins,
+    keys: Keys,
+    /// Once it was asked; None outside of a mesh.
+    me: Mutex<Option<Option<Arc<Me>>>>,
+    /// For whom the last message was sealed that went to the same addresses.
+    readers: Mutex<HashMap<String, Vec<Reader>>>,
+}
+
+/// Who the relay says this is, as far as what is pinned agrees.
+struct Me {
+    mesh: String,
+    agent_id: String,
+    agent: String,
+    is_account: bool,
+    is_sealed: bool,
+    settled: Settled,
+}
+
+impl Sealing {
+    pub fn new(home: &Home, keys: Keys) -> Sealing {
+        Sealing {
+            home: home.clone(),
+            pins: Pins::new(home),
+            keys,
+            me: Mutex::default(),
+            readers: Mutex::default(),
+        }
+    }
+
+    /// One call: sealed if it says something in a sealed mesh, its result opened.
+    pub async fn call(
+        &self,
+        exchange: &impl Exchange,
+        function: &Function,
+        arguments: &Map<String, Value>,
+    ) -> Result<Value> {
+        // A relay's catalogue must not say that a text is not to be sealed.
+        let function = Catalogue::ours()
+            .function(&function.name)
+            .unwrap_or(function);
+        let says = send::says(function, arguments);
+        if !says && !open::shows(function) && !fill::has_chains(function) {
+            return exchange.call(&function.name, arguments).await;
+        }
+        let Some(mut me) = self.me(exchange).await? else {
+            return exchange.call(&function.name, arguments).await;
+        };
+        let mut answer = self
+            .exchange(exchange, function, arguments, &me, says)
+            .await;
+        // Refused as plain text: the mesh may have been sealed since this machine asked.
+        if says && !me.is_sealed && answer.as_ref().is_err_and(|e| e.status() == 400) {
+            self.forget();
+            if let Some(now) = self.me(exchange).await?.filter(|now| now.is_sealed) {
+                me = now;
+                answer = self
+                    .exchange(exchange, function, arguments, &me, says)
+                    .await;
+            }
+        }
+        let mut result = answer?;
+        if let Some(claim) = settled::acknowledged(function, arguments) {
+            me.settled.acknowledge(claim)?;
+        }
+        self.open_result(exchange, function, &me, &mut result)
+            .await?;
+        Ok(fill::open_result(function, result, &self.mesh(&me)?))
+    }
+
+    /// Asks again who this is, before the next call that needs it: after the connection was gone, say.
+    pub fn forget(&self) {
+        *self.me.lock().expect("nothing panics under this lock") = None;
+    }
+
+    async fn exchange(
+        &self,
+        exchange: &impl Exchange,
+        function: &Function,
+        arguments: &Map<String, Value>,
+        me: &Me,
+        says: bool,
+    ) -> Result<Value> {
+        if me.is_sealed {
+            self.must_hold_identity(me)?;
+        }
+        match says && me.is_sealed {
+            true => self.send(exchange, function, arguments, me).await,
+            false => exchange.call(&function.name, arguments).await,
+        }
+    }
+
+    /// ME403: mail that this key cannot open should wait for one that can.
+    fn must_hold_identity(&self, me: &Me) -> Result<()> {
+        if !self.keys.is_bare || me.is_account {
+            return Ok(());
+        }
+        let message = format!(
+            "this mesh is sealed, and this machine has a key of {} but not its identity, which opens and signs its messages",
+            me.agent
+        );
+        Err(Error::new(403, message).hint(format!("mesh setup {}", me.agent)))
+    }
+
+    fn mesh(&self, me: &Me) -> Result<pins::Mesh> {
+        self.pins.mesh(&me.mesh)
+    }
+}

@@ -1,0 +1,387 @@
+//! Opening what others sealed, and holding what the server shows of it against what its sender signed.
+
+use super::{
+    Exchange, Me, Sealing,
+    people::time_of,
+    send::{addresses, object},
+    settled::{Frame, Settled},
+};
+use crate::{
+    catalogue::Function,
+    crypto::envelope::{self, Document, Opened, Unopened},
+    error::Result,
+    pins::Mesh,
+};
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use time::{Duration, OffsetDateTime};
+
+/// The member of a message that holds what is sealed, and the member where it is shown.
+const ENVELOPE: &str = "envelope";
+const MESSAGE: &str = "message";
+const DATA: &str = "data";
+/// Why a message is not shown.
+pub const UNOPENED: &str = "unopened";
+/// Of what kind the sender of a server's own notice is.
+pub const SERVER: &str = "server";
+/// How far the clocks of two machines may be apart.
+const SKEW: Duration = Duration::minutes(10);
+
+/// Whether a result of `function` may hold something sealed.
+pub fn shows(function: &Function) -> bool {
+    let is_ours = |kind: &str| matches!(kind, "mesh.frames" | "mesh.envelope");
+    function.returns.kinds().any(|(_, kind)| is_ours(kind))
+}
+
+/// Where a message stands.
+#[derive(Clone, Copy, PartialEq)]
+enum Place<'a> {
+    /// In the inbox, taken under this claim if it was.
+    Inbox(Option<&'a str>),
+    /// In a list of what there was.
+    History,
+}
+
+impl Sealing {
+    /// Opens what `function` returned, in place, and reports what could not be opened.
+    pub(super) async fn open_result(
+        &self,
+        exchange: &impl Exchange,
+        function: &Function,
+        me: &Me,
+        result: &mut Value,
+    ) -> Result<()> {
+        let kinds: Vec<_> = function.returns.kinds().collect();
+        if kinds.iter().any(|(_, kind)| *kind == "mesh.envelope") {
+            let rows = match &mut *result {
+                Value::Array(rows) => rows.iter_mut().collect(),
+                row => vec![row],
+            };
+            self.open_rows(exchange, me, rows, Place::History).await?;
+        }
+        let claim = result["claim"].as_str().map(str::to_owned);
+        for (name, _) in kinds.iter().filter(|(_, kind)| *kind == "mesh.frames") {
+            let frames = result.get_mut(*name).and_then(Value::as_array_mut);
+            let rows = frames.into_iter().flatten().collect();
+            self.open_rows(exchange, me, rows, Place::Inbox(claim.as_deref()))
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// A pushed message, opened or with the reason why not. ME503 when the relay went away before that was known.
+    pub async fn open_pushed(&self, exchange: &impl Exchange, mut frame: Value) -> Result<Value> {
+        let opened = async {
+            let Some(me) = self.me(exchange).await? else {
+                return Ok(());
+            };
+            self.open_rows(exchange, &me, vec![&mut frame], Place::Inbox(None))
+                .await
+        };
+        match opened.await {
+            Err(error) if error.status() == 503 => return Err(error),
+            // Nothing to report: it can be read once that is mended.
+            Err(error) => close(&mut frame, &error.message),
+            Ok(()) => {}
+        }
+        Ok(frame)
+    }
+
+    async fn open_rows(
+        &self,
+        exchange: &impl Exchange,
+        me: &Me,
+        mut rows: Vec<&mut Value>,
+        place: Place<'_>,
+    ) -> Result<()> {
+        let taken: Vec<Content> = rows.iter_mut().map(|row| Content::out_of(row)).collect();
+        let senders: BTreeSet<String> = taken
+            .iter()
+            .filter_map(|content| envelope::document_of(&content.envelope).ok())
+            .map(|document| document.sender)
+            .collect();
+        self.meet(exchange, me, senders).await?;
+        let mesh = self.mesh(me)?;
+        let mut failed: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+        for (row, content) in rows.iter_mut().zip(taken) {
+            let Err(why) = self.open_row(me, &mesh, row, content, place) else {
+                continue;
+            };
+            close(row, &why);
+            if place != Place::History && row["message_id"].is_string() {
+                let ids = failed.entry(why).or_default();
+                ids.push(row["message_id"].clone());
+            }
+        }
+        for (why, ids) in failed {
+            let arguments = object(json!({"message_ids": ids, "reason": why}));
+            if let Err(error) = exchange.call("report_unopened", &arguments).await {
+                tracing::debug!("what was not opened was not reported: {error}");
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens one message in place; why not. What is no envelope is left as it is where it may be plain.
+    fn open_row(
+        &self,
+        me: &Me,
+        mesh: &Mesh,
+        row: &mut Value,
+        content: Content,
+        place: Place<'_>,
+    ) -> std::result::Result<(), String> {
+        let Some(row) = row.as_object_mut() else {
+            return Ok(());
+        };
+        let Content {
+            envelope,
+            occurrence,
+        } = content;
+        if envelope["notice"] == true {
+            row.insert("from".into(), "mesh (server)".into());
+            row.insert("from_kind".into(), SERVER.into());
+            return Ok(());
+        }
+        if envelope.is_null() {
+            return plain(mesh, row);
+        }
+        let claimed = envelope::document_of(&envelope).map_err(|why| why.to_string())?;
+        let sender = Sender::of(self, me, mesh, &claimed.sender, row)?;
+        let opened = envelope::open(&envelope, &self.keys.signer, &sender.key);
+        let Opened { document, body } = opened.map_err(|why| sender.explain(&why))?;
+        agrees(me, row, occurrence.as_deref(), &document, &sender)?;
+        if let Place::Inbox(claim) = place
+            && let Some(late) = taken(&me.settled, claim, row, occurrence.as_deref(), &document)?
+        {
+            row.insert("late".into(), late.into());
+        }
+        show(row, body);
+        Ok(())
+    }
+}
+
+/// What a message holds, and for which of its times if it was scheduled: the server's word.
+pub struct Content {
+    pub envelope: Value,
+    pub occurrence: Option<String>,
+}
+
+impl Content {
+    pub fn out_of(row: &mut Value) -> Content {
+        let row = row.as_object_mut();
+        let mut envelope = row
+            .and_then(|row| row.shift_remove(ENVELOPE))
+            .unwrap_or_default();
+        let occurrence = envelope
+            .as_object_mut()
+            .and_then(|e| e.shift_remove("occurrence"));
+        Content {
+            envelope,
+            occurrence: occurrence.and_then(|at| Some(at.as_str()?.to_owned())),
+        }
+    }
+}
+
+/// Who sealed a message, as pinned.
+struct Sender {
+    name: String,
+    key: String,
+    is_owner: bool,
+}
+
+impl Sender {
+    fn of(
+        sealing: &Sealing,
+        me: &Me,
+        mesh: &Mesh,
+        id: &str,
+        row: &Map<String, Value>,
+    ) -> std::result::Result<Sender, String> {
+        let own = sealing.keys.signer.public_key();
+        let (name, key) = match mesh.agents.get(id) {
+            _ if id == me.agent_id => (me.agent.clone(), own),
+            Some(agent) => (agent.name.clone(), agent.key.clone()),
+            None => {
+                let from = row.get("from").and_then(Value::as_str);
+                return Err(format!(
+                    "nobody vouches for the key of {}",
+                    from.unwrap_or("its sender")
+                ));
+            }
+        };
+        let is_owner = mesh.is_owner(&key);
+        Ok(Sender {
+            name,
+            key,
+            is_owner,
+        })
+    }
+}
+
+impl Sender {
+    fn explain(&self, why: &Unopened) -> String {
+        match why {
+            Unopened::SignedBy => format!("{why}: if {0} has a new one, mesh trust {0}", self.name),
+            other => other.to_string(),
+        }
+    }
+}
+
+/// Plain text is believed in an open mesh, and in a sealed one if it is older than the sealing.
+fn plain(mesh: &Mesh, row: &mut Map<String, Value>) -> std::result::Result<(), String> {
+    let said = [MESSAGE, DATA]
+        .iter()
+        .any(|name| row.get(*name).is_some_and(|v| !v.is_null()));
+    if !mesh.sealed || !said {
+        return Ok(());
+    }
+    let sent_at = row.get("sent_at").and_then(time_of);
+    let is_older = sent_at
+        .zip(mesh.sealed_at)
+        .is_some_and(|(sent, sealed)| sent < sealed);
+    row.insert("sealed".into(), false.into());
+    is_older
+        .then_some(())
+        .ok_or_else(|| "not sealed".to_owned())
+}
+
+/// Whether all that the server shows of a message is what its sender signed; else what is not.
+fn agrees(
+    me: &Me,
+    row: &mut Map<String, Value>,
+    occurrence: Option<&str>,
+    document: &Document,
+    sender: &Sender,
+) -> std::result::Result<(), String> {
+    if document.mesh != me.mesh {
+        return Err("it is from another mesh".into());
+    }
+    is_in_its_place(me, row, document, occurrence)?;
+    let signed = |name: &str| document.arguments.get(name).filter(|v| !v.is_null());
+    let kind = if sender.is_owner { "person" } else { "agent" };
+    let to = signed("to").map(addresses);
+    let waits_for_role = to
+        .iter()
+        .flatten()
+        .any(|address| address.starts_with("role:"));
+    let reply_to = signed("reply_to").or(signed("message_id"));
+    let mentions = |value: &Value| addresses(value);
+    let differs = |name: &str, is_same: &dyn Fn(&Value) -> bool| match row.get(name) {
+        Some(shown) if !is_same(shown) => Err(format!("its {name} was changed on the way")),
+        _ => Ok(()),
+    };
+    differs("from", &|shown| *shown == sender.name)?;
+    differs("from_kind", &|shown| *shown == kind)?;
+    differs("to", &|shown| {
+        to.as_ref().is_none_or(|to| addresses(shown) == *to)
+    })?;
+    differs("priority", &|shown| match signed("priority") {
+        Some(priority) => shown == priority,
+        None => waits_for_role || shown == "next",
+    })?;
+    differs("reply_to", &|shown| match reply_to {
+        Some(id) => shown == id,
+        None => shown.is_null() || to.is_none(),
+    })?;
+    differs("mentions", &|shown| {
+        mentions(shown) == signed("mentions").map(mentions).unwrap_or_default()
+    })?;
+    differs("sent_at", &|shown| {
+        let off = time_of(shown).map(|at| at - document.sent_at);
+        occurrence.is_some() || off.is_some_and(|off| off.abs() <= SKEW)
+    })?;
+    if reply_to.is_none() && to.is_none() {
+        // The server's word, and nobody's signature.
+        for name in ["to", "reply_to"] {
+            if let Some(unsigned) = row.get_mut(name) {
+                *unsigned = Value::Null;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a message is where its sender put it: under its own id, or at its time if it was scheduled.
+fn is_in_its_place(
+    me: &Me,
+    row: &Map<String, Value>,
+    document: &Document,
+    occurrence: Option<&str>,
+) -> std::result::Result<(), String> {
+    let is_scheduled = ["at", "in", "cron"]
+        .iter()
+        .any(|name| document.arguments.get(*name).is_some_and(|v| !v.is_null()));
+    let Some(id) = row.get("message_id") else {
+        return (document.sender == me.agent_id)
+            .then_some(())
+            .ok_or_else(|| "it is not yours".to_owned());
+    };
+    match occurrence.map(|at| time_of(&at.into())) {
+        None if is_scheduled => Err("it was scheduled, and comes without its time".into()),
+        None if *id != document.id => Err("it is a replay: it was sent under another id".into()),
+        Some(_) if !is_scheduled => Err("it is a replay: it was not scheduled".into()),
+        Some(at) => {
+            let is_due = |at: OffsetDateTime| {
+                document.sent_at - SKEW <= at && at <= OffsetDateTime::now_utc() + SKEW
+            };
+            at.is_some_and(is_due)
+                .then_some(())
+                .ok_or_else(|| "it comes at another time than it was scheduled for".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Takes note of a message in the inbox; why it is a replay, or what came before it and was sent after it.
+fn taken(
+    settled: &Settled,
+    claim: Option<&str>,
+    row: &Map<String, Value>,
+    occurrence: Option<&str>,
+    document: &Document,
+) -> std::result::Result<Option<String>, String> {
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or("-").to_owned();
+    let is_once = document.arguments.get("cron").is_none_or(Value::is_null);
+    let occurrence = match occurrence {
+        Some(_) if is_once => "once".to_owned(),
+        Some(at) => at.replace(char::is_whitespace, "T"),
+        None => "-".to_owned(),
+    };
+    settled.take(&Frame {
+        claim: claim.unwrap_or("-").to_owned(),
+        sender: document.sender.clone(),
+        priority: text(row.get("priority")),
+        id: document.id.clone(),
+        occurrence,
+        message_id: text(row.get("message_id")),
+    })
+}
+
+/// Puts what was sealed where it is read.
+fn show(row: &mut Map<String, Value>, body: Map<String, Value>) {
+    row.insert(MESSAGE.into(), Value::Null);
+    if row.contains_key(DATA) {
+        row.insert(DATA.into(), Value::Null);
+    }
+    for (name, value) in body {
+        let place = if name == DATA { DATA } else { MESSAGE };
+        row.insert(place.into(), value);
+    }
+    row.insert("sealed".into(), true.into());
+}
+
+/// Shows why there is nothing to read.
+fn close(row: &mut Value, why: &str) {
+    let Some(row) = row.as_object_mut() else {
+        return;
+    };
+    row.shift_remove(ENVELOPE);
+    for name in [MESSAGE, DATA] {
+        if row.contains_key(name) {
+            row.insert(name.into(), Value::Null);
+        }
+    }
+    row.entry("sealed").or_insert(true.into());
+    row.insert(UNOPENED.into(), why.into());
+}

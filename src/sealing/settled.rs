@@ -1,0 +1,189 @@
+//! What this machine has taken of an agent's mail, and what it acknowledged: so that nothing is believed twice.
+//!
+//! A log of lines beside the home's other files, read again where another process wrote to it, and cut when it is long:
+//! `took <claim> <sender> <priority> <id> <occurrence> <message id>` and `acknowledged <claim>`; `-` is none.
+
+use crate::{
+    catalogue::Function,
+    error::Result,
+    home::{self, Home},
+    seen,
+};
+use serde_json::{Map, Value};
+use std::{
+    collections::{HashMap, HashSet},
+    fs::{self, File, OpenOptions},
+    io::{Read, Seek, SeekFrom, Write},
+    path::PathBuf,
+    sync::Mutex,
+};
+
+/// Lines that are kept, and how many there may be before the older ones go.
+const KEPT: usize = 4_096;
+const MOST: usize = 2 * KEPT;
+
+pub struct Settled {
+    path: PathBuf,
+    known: Mutex<Known>,
+}
+
+/// A message in the inbox.
+#[derive(Clone)]
+pub struct Frame {
+    pub claim: String,
+    pub sender: String,
+    pub priority: String,
+    /// Its sender's.
+    pub id: String,
+    /// Which time of a schedule it is.
+    pub occurrence: String,
+    /// The server's: the same, unless it was scheduled.
+    pub message_id: String,
+}
+
+#[derive(Default)]
+struct Known {
+    /// How far the log was read.
+    size: u64,
+    lines: usize,
+    /// What a sender sent, and under which id it came.
+    messages: HashMap<(String, String), String>,
+    claims: HashMap<String, Vec<String>>,
+    acknowledged: HashSet<String>,
+    /// The youngest id of a sender at a priority.
+    youngest: HashMap<(String, String), String>,
+}
+
+/// The claim that a call which succeeded has acknowledged.
+pub fn acknowledged<'a>(function: &Function, arguments: &'a Map<String, Value>) -> Option<&'a str> {
+    let argument = function.arguments.iter().find(|a| a.kind == "mesh.seen")?;
+    let claim = arguments.get(&argument.name)?.as_str()?;
+    (claim != seen::NOTHING).then_some(claim)
+}
+
+impl Settled {
+    /// Of one agent. Reads nothing yet.
+    pub fn open(home: &Home, agent_id: &str) -> Settled {
+        let name: String = agent_id
+            .chars()
+            .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
+            .collect();
+        Settled {
+            path: home.root.join("settled").join(name),
+            known: Mutex::default(),
+        }
+    }
+
+    /// Takes note of a message. Err says why it must not be believed; Ok, what was sent after it and came before.
+    pub fn take(&self, frame: &Frame) -> std::result::Result<Option<String>, String> {
+        let mut known = self.known.lock().expect("nothing panics under this lock");
+        let broken = |e: crate::error::Error| format!("what was read before is not known: {e}");
+        let mut file = self.catch_up(&mut known).map_err(broken)?;
+        if known.acknowledged.contains(&frame.message_id) {
+            return Err("it is a replay: it was read and acknowledged before".into());
+        }
+        let name = (frame.id.clone(), frame.occurrence.clone());
+        let before = known.messages.get(&name);
+        if before.is_some_and(|before| *before != frame.message_id) {
+            return Err("it is a replay: it came before under another id".into());
+        }
+        let late = match before {
+            None if frame.occurrence == "-" => known.sent_later(frame),
+            _ => None,
+        };
+        let line = format!(
+            "took {} {} {} {} {} {}\n",
+            frame.claim, frame.sender, frame.priority, frame.id, frame.occurrence, frame.message_id
+        );
+        self.write(&mut known, &mut file, &line).map_err(broken)?;
+        Ok(late)
+    }
+
+    /// What was taken under `claim` is done with.
+    pub fn acknowledge(&self, claim: &str) -> Result<()> {
+        let mut known = self.known.lock().expect("nothing panics under this lock");
+        let mut file = self.catch_up(&mut known)?;
+        match known.claims.contains_key(claim) {
+            true => self.write(&mut known, &mut file, &format!("acknowledged {claim}\n")),
+            false => Ok(()),
+        }
+    }
+
+    /// Reads what was written since, and returns the log, locked.
+    fn catch_up(&self, known: &mut Known) -> Result<File> {
+        let failed = |e| home::at(&self.path, e);
+        home::private_directory(self.path.parent().unwrap_or(&self.path))?;
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).read(true).write(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(&self.path).map_err(failed)?;
+        file.lock().map_err(failed)?;
+        let size = file.metadata().map_err(failed)?.len();
+        if size < known.size {
+            *known = Known::default();
+        }
+        file.seek(SeekFrom::Start(known.size)).map_err(failed)?;
+        let mut text = String::new();
+        file.read_to_string(&mut text).map_err(failed)?;
+        text.lines().for_each(|line| known.learn(line));
+        known.size = size;
+        Ok(file)
+    }
+
+    fn write(&self, known: &mut Known, file: &mut File, line: &str) -> Result<()> {
+        let failed = |e| home::at(&self.path, e);
+        file.write_all(line.as_bytes()).map_err(failed)?;
+        known.learn(line.trim_end());
+        known.size += line.len() as u64;
+        if known.lines <= MOST {
+            return Ok(());
+        }
+        let text = fs::read_to_string(&self.path).map_err(failed)?;
+        let lines: Vec<&str> = text.lines().collect();
+        let kept = lines[lines.len().saturating_sub(KEPT)..].join("\n") + "\n";
+        // In place: another process may wait for the lock on this very file.
+        file.set_len(0).map_err(failed)?;
+        file.seek(SeekFrom::Start(0)).map_err(failed)?;
+        file.write_all(kept.as_bytes()).map_err(failed)?;
+        *known = Known::default();
+        kept.lines().for_each(|line| known.learn(line));
+        known.size = kept.len() as u64;
+        Ok(())
+    }
+}
+
+impl Known {
+    fn learn(&mut self, line: &str) {
+        self.lines += 1;
+        let words: Vec<&str> = line.split(' ').collect();
+        match words[..] {
+            ["took", claim, sender, priority, id, occurrence, message_id] => {
+                let name = (id.to_owned(), occurrence.to_owned());
+                self.messages.insert(name, message_id.to_owned());
+                if claim != "-" {
+                    let ids = self.claims.entry(claim.to_owned()).or_default();
+                    ids.push(message_id.to_owned());
+                }
+                let from = (sender.to_owned(), priority.to_owned());
+                let youngest = self.youngest.entry(from).or_default();
+                if occurrence == "-" && youngest.as_str() < id {
+                    *youngest = id.to_owned();
+                }
+            }
+            ["acknowledged", claim] => {
+                let ids = self.claims.remove(claim).unwrap_or_default();
+                self.acknowledged.extend(ids);
+            }
+            _ => {}
+        }
+    }
+
+    /// What the same sender sent after this and came before it. The first 13 characters of an id are its milliseconds.
+    fn sent_later(&self, frame: &Frame) -> Option<String> {
+        let from = (frame.sender.clone(), frame.priority.clone());
+        let youngest = self.youngest.get(&from)?;
+        let is_later = youngest.get(..13)? > frame.id.get(..13)?;
+        is_later.then(|| format!("it was sent before {youngest}, which came first"))
+    }
+}
