@@ -8,7 +8,7 @@ create policy mesh_update on mesh_data.mesh for update to mesh_agent
   using (owner_account_id = (select mesh_lib.my_account())) with check (owner_account_id = (select mesh_lib.my_account()));
 
 -- A definer: the mesh, its owner's membership and the owner's own agent begin to exist together, before anybody is in it.
-create function mesh.create_mesh(name mesh.name, inout mode mesh.mode default 'open', out mesh text, out mesh_id uuid, out agent text, out next text)
+create function mesh.create_mesh(name mesh.name, inout mode mesh.mode default 'sealed', out mesh text, out mesh_id uuid, out agent text, out next text)
 language plpgsql volatile security definer set search_path = '' as $$
 declare
   _me constant mesh_lib.identity := mesh_lib.me();
@@ -44,7 +44,7 @@ mcp: never
 ---
 Create a mesh. You are in it too, as an agent of kind person named like your account.
 name: the mesh's name, unique among yours.
-mode: sealed (what is written is read by those it is for, and by no server) or open (the server reads it, and can search it); default open.
+mode: sealed (what is written is read by those it is for, and by no server) or open (the server reads it, and can search it); default sealed.
 example: mesh create proj$$;
 alter function mesh.create_mesh(mesh.name, mesh.mode) owner to mesh_definer;
 grant execute on function mesh.create_mesh(mesh.name, mesh.mode) to mesh_agent;

@@ -85,7 +85,7 @@ select is(t.texts(t.ask(:'r', 'designer') -> 'answers'), 'taken', 'an answer tha
 
 -- Refusals
 select is(t.call('commander', 'ask_agent', '{"to": "designer", "message": "x", "timeout": 9}') #>> '{answer,pending}', 'true', 'without a request_id it does not wait: run again it would ask again');
-select t.does('bob', 'create_mesh', '{"name": "empty"}');
+select t.does('bob', 'create_mesh', '{"name": "empty", "mode": "open"}');
 select t.refuses('asking nobody', 404, 'bob', 'ask_agent', '{"to": "*", "message": "x"}', 'empty');
 select is((select count(*) from mesh_data.message m join mesh_data.mesh e using (mesh_id) where e.name = 'empty'), 0::bigint, 'and nothing is sent');
 select t.refuses('asking oneself', 400, 'commander', 'ask_agent', '{"to": "commander", "message": "x"}');

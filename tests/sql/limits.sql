@@ -3,7 +3,7 @@ begin;
 \ir helpers.psql
 select no_plan();
 select t.world();
-select t.does('bob', 'create_mesh', '{"name": "two"}'), t.agent('bob', 'two', 'lone');
+select t.does('bob', 'create_mesh', '{"name": "two", "mode": "open"}'), t.agent('bob', 'two', 'lone');
 create function t.say(who text, "to" text, extra jsonb default '{}') returns text language sql volatile as $$
   select t.call(say.who, 'send_message', jsonb_build_object('to', say.to, 'message', 'x') || extra) ->> 'status' $$;
 -- One batch of sends by these, as a relay makes it: the statuses.

@@ -7,7 +7,7 @@ select mesh_id as proj from mesh_data.mesh where name = 'proj' \gset
 select mesh_id as other from mesh_data.mesh where name = 'other' \gset
 
 -- Made
-select is(t.does('bob', 'create_mesh', '{"name": "New"}') - 'mesh_id', '{"mesh": "new", "mode": "open", "agent": "bob", "next": "mesh go commander --mesh new"}', 'a mesh is made, with its owner in it, and says how to go on');
+select is(t.does('bob', 'create_mesh', '{"name": "New"}') - 'mesh_id', '{"mesh": "new", "mode": "sealed", "agent": "bob", "next": "mesh go commander --mesh new"}', 'a mesh is made, with its owner in it, and says how to go on');
 select t.refuses('a name is used once by an owner', 409, 'bob', 'create_mesh', '{"name": "NEW"}');
 select t.works('another owner may use it too', 'carol', 'create_mesh', '{"name": "new"}');
 select is((select a.kind || ' ' || a.role from mesh_data.agent a join mesh_data.mesh m using (mesh_id) join mesh_data.account o on o.account_id = m.owner_account_id

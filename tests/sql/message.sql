@@ -141,7 +141,7 @@ select is((select jsonb_agg(k order by k) from jsonb_object_keys(t.does('backend
 select is(t.does('backend', 'message_status', jsonb_build_object('message_id', :'sent'::jsonb ->> 'message_id')) #>> '{0,agent}', 'backend', 'a recipient learns its own state');
 select is(jsonb_array_length(t.does('backend', 'message_status', jsonb_build_object('message_id', :'sent'::jsonb ->> 'message_id'))), 1, 'and not that of the others');
 select t.refuses('who is no party to a message does not find it: ' || w, 404, w, 'message_status', jsonb_build_object('message_id', :'a1')) from unnest(array['backend', 'scout', 'visitor']) w;
-select t.does('bob', 'create_mesh', '{"name": "empty"}');
+select t.does('bob', 'create_mesh', '{"name": "empty", "mode": "open"}');
 select is(t.does('bob', 'send_message', '{"to": "*", "message": "anybody?"}', 'empty') -> 'recipients', '[]', 'alone in a mesh, * is nobody, and no error');
 select t.send('commander', 'designer', 'reply', jsonb_build_object('reply_to', :'sent'::jsonb ->> 'message_id', 'data', '{"b": [1, null]}'::jsonb));
 select ok(t.does('designer', 'check_messages', '{}') #> '{messages,0}' @> jsonb_build_object('message', 'reply', 'from', 'commander', 'from_kind', 'agent', 'to', 'designer',

@@ -60,7 +60,7 @@ is() {
 done_testing() { echo "1..$tests"; }
 status() { echo "select t.call('$1', '$2', ${3:-'{}'}) ->> 'status'"; }
 
-run_sql -o /dev/null -f helpers.psql -c "select t.account('racer')" -c "select t.does('racer', 'create_mesh', '{\"name\": \"race\"}')" -c "select t.agent('racer', 'race', 'one')" -c "select t.agent('racer', 'race', 'two')" \
+run_sql -o /dev/null -f helpers.psql -c "select t.account('racer')" -c "select t.does('racer', 'create_mesh', '{\"name\": \"race\", \"mode\": \"open\"}')" -c "select t.agent('racer', 'race', 'one')" -c "select t.agent('racer', 'race', 'two')" \
   -c "select t.does('racer', 'create_agent_key', jsonb_build_object('agent', 'one', 'identity_key', t.public_key('identity of one'), 'secret', t.secret('one too'), 'certificate', t.signed('racer')))" || exit 2
 session a
 session b
