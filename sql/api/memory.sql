@@ -53,29 +53,14 @@ language sql stable set search_path = '' as $$
     group by k.key order by k.key limit 100)
 $$;
 
--- A key as it is kept, or ME400.
+-- A key as it is kept, however its accents were typed, or ME400.
 create function mesh_lib.memory_key(key text) returns text
 language plpgsql immutable set search_path = '' as $$
 begin
   if btrim(memory_key.key) = '' then
     perform mesh_lib.fail(400, 'a key is 1 to 200 characters', '');
   end if;
-  return mesh_lib.checked_text(memory_key.key, 'a key', 200);
-end
-$$;
-
--- Tags as they are kept: lower case, without #, each once. ME400, ME413.
-create function mesh_lib.memory_tags(tags text[]) returns text[]
-language plpgsql immutable set search_path = '' as $$
-declare
-  _tags constant text[] := array(
-    select distinct w from (select nullif(ltrim(lower(mesh_lib.checked_text(g, 'a tag', 63)), '#'), '') from unnest(memory_tags.tags) g) g (w)
-    where w is not null order by 1);
-begin
-  if cardinality(_tags) > 20 then
-    perform mesh_lib.fail(413, 'at most 20 tags', '');
-  end if;
-  return _tags;
+  return mesh_lib.checked_text(normalize(memory_key.key, NFC), 'a key', 200);
 end
 $$;
 
@@ -86,7 +71,7 @@ language plpgsql volatile set search_path = '' as $$
 declare
   _private constant boolean := write_memory.reader_id <> write_memory.mesh_id;
   _key constant text := mesh_lib.memory_key(write_memory.key);
-  _tags text[] := mesh_lib.memory_tags(write_memory.tags);
+  _tags text[] := mesh_lib.checked_tags(write_memory.tags);
   _ordinal constant bigint := 1 + coalesce((
     select m.ordinal from mesh_data.memory m where m.reader_id = write_memory.reader_id order by m.remembered_at desc, m.memory_id desc limit 1), 0);
   _memory mesh_data.memory;
@@ -135,7 +120,7 @@ begin
   remember.key := _memory.key;
   remember.tags := _memory.tags;
   remember.remembered_at := _memory.remembered_at;
-  remember.next := 'mesh recall ' || case when _memory.key ~ '^[A-Za-z0-9._/:]+$' then '--key ' || _memory.key else '--memory-id ' || _memory.memory_id end;
+  remember.next := 'mesh recall ' || case when _memory.key ~ '^[A-Za-z0-9._/:][A-Za-z0-9._/:-]*$' then '--key ' || _memory.key else '--memory-id ' || _memory.memory_id end;
 end
 $$;
 comment on function mesh.remember is $$---
@@ -164,7 +149,7 @@ declare
   _me constant mesh_lib.identity := mesh_lib.me();
   _readers constant uuid[] := mesh_lib.memory_readers(_me, recall.private);
   _key constant text := mesh_lib.memory_key(recall.key);
-  _tagged constant tsquery := (select string_agg(mesh_lib.quoted(mesh_lib.tag_lexeme(g)), ' & ') from unnest(mesh_lib.memory_tags(recall.tags)) g)::tsquery;
+  _tagged constant tsquery := (select string_agg(mesh_lib.quoted(mesh_lib.tag_lexeme(g)), ' & ') from unnest(mesh_lib.checked_tags(recall.tags)) g)::tsquery;
   _terms mesh_lib.term[];
   _filter tsquery;
   _score tsquery;
@@ -245,8 +230,8 @@ alter function mesh.recall(text, text, text[], boolean, uuid, uuid, integer) own
 grant execute on function mesh.recall(text, text, text[], boolean, uuid, uuid, integer) to mesh_agent;
 
 -- A definer: nobody reads what is forgotten, so under row-level security nobody could write it.
-create function mesh.forget(key text default null, memory_id uuid default null, private boolean default null,
-  out forgotten uuid, out content text)
+create function mesh.forget(inout key text default null, inout memory_id uuid default null, inout private boolean default null,
+  out content text, out forgotten_at timestamptz)
 language plpgsql volatile security definer set search_path = '' as $$
 declare
   _me constant mesh_lib.identity := mesh_lib.me();
@@ -266,11 +251,14 @@ begin
   elsif cardinality(_found) > 1 then
     perform mesh_lib.fail(409, format('there is a shared and a private memory %L: say with private which one', _key), 'mesh forget --help');
   end if;
-  update mesh_data.memory m set reader_id = null, forgotten_at = mesh_lib.now() where m.memory_id = _found[1].memory_id;
+  update mesh_data.memory m set reader_id = null, forgotten_at = mesh_lib.now() where m.memory_id = _found[1].memory_id
+  returning m.forgotten_at into forget.forgotten_at;
   if _found[1].reader_id = _me.mesh_id then
     perform mesh_lib.record(_me.mesh_id, 'memory_forgotten', jsonb_strip_nulls(jsonb_build_object('memory_id', _found[1].memory_id, 'key', _found[1].key)));
   end if;
-  forget.forgotten := _found[1].memory_id;
+  forget.key := _found[1].key;
+  forget.memory_id := _found[1].memory_id;
+  forget.private := _found[1].reader_id <> _me.mesh_id;
   forget.content := left(_found[1].content, 200);
 end
 $$;

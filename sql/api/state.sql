@@ -72,7 +72,7 @@ comment on function mesh.scratchpad_set is $$---
 cli: scratchpad set <key> <value>
 who: agent
 ---
-Jot down something for all of the mesh: set_state under scratchpad/. Everybody writes there; begin the key with your name for what is yours.
+Jot down something for all of the mesh: set_state under scratchpad/, where get_state and list_state find it. Everybody writes there; begin the key with your name for what is yours.
 key: what comes after scratchpad/, up to 189 characters.
 value: any JSON, up to 65,536 bytes. On a command line what is no JSON is a text.
 example: mesh scratchpad set plan "first the API, then the page"$$;
@@ -105,7 +105,7 @@ create function mesh.list_state(prefix text default null, "limit" integer defaul
 )
 language plpgsql stable set search_path = '' as $$
 declare
-  _prefix constant text := coalesce(list_state.prefix, '');
+  _prefix constant text := coalesce(normalize(list_state.prefix, NFC), '');
 begin
   if list_state."limit" not between 1 and 200 then
     perform mesh_lib.fail(400, 'limit is 1 to 200', '');
@@ -165,11 +165,11 @@ if_version: delete it only if this is its version now; else ME409 with what it i
 example: mesh state delete deploy/target$$;
 grant execute on function mesh.delete_state(text, bigint) to mesh_agent;
 
--- A key as it is stored, or ME400.
+-- A key as it is stored, however its accents were typed, or ME400.
 create function mesh_lib.state_key(key text) returns text
 language plpgsql immutable set search_path = '' as $$
 declare
-  _key constant text := mesh_lib.checked_text(state_key.key, 'a key', 200);
+  _key constant text := mesh_lib.checked_text(normalize(state_key.key, NFC), 'a key', 200);
 begin
   if _key is null then
     perform mesh_lib.fail(400, 'a key has 1 to 200 characters', '');

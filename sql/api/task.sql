@@ -18,7 +18,7 @@ declare
   _title constant text := mesh_lib.checked_text(create_task.title, 'the title', 200);
   _details constant text := mesh_lib.checked_text(create_task.details, 'the details', 20000, true);
   _priority constant smallint := mesh_lib.task_priority(create_task.priority);
-  _tags constant text[] := mesh_lib.task_tags(create_task.tags);
+  _tags constant text[] := mesh_lib.checked_tags(create_task.tags);
   _assignee constant uuid := case when create_task.assignee is not null then mesh_lib.agent_id_of(_me.mesh_id, lower(btrim(create_task.assignee))) end;
   _room_id constant uuid := case when create_task.room is not null then (mesh_lib.room_named(_me.mesh_id, create_task.room)).room_id end;
   _task mesh_data.task;

@@ -47,6 +47,21 @@ begin
 end
 $$;
 
+-- Tags as they are kept: lower case, without #, each once. ME400, ME413.
+create function mesh_lib.checked_tags(tags text[]) returns text[]
+language plpgsql immutable set search_path = '' as $$
+declare
+  _tags constant text[] := array(
+    select distinct w from (select nullif(ltrim(lower(mesh_lib.checked_text(g, 'a tag', 63)), '#'), '') from unnest(checked_tags.tags) g) g (w)
+    where w is not null order by 1);
+begin
+  if cardinality(_tags) > 20 then
+    perform mesh_lib.fail(413, 'at most 20 tags', '');
+  end if;
+  return _tags;
+end
+$$;
+
 -- The agent of this name in the caller's mesh, or ME404 with those there are; the client shows what comes near.
 create function mesh_lib.agent_named(name text) returns mesh_data.agent
 language plpgsql stable set search_path = '' as $$

@@ -273,7 +273,7 @@ declare
   _mesh constant uuid := mesh_lib.my_mesh();
   _wanted constant text := lower(btrim(tasks_to_list.wanted));
   _agent constant uuid := case when tasks_to_list.agent is not null then mesh_lib.agent_id_of(_mesh, lower(btrim(tasks_to_list.agent))) end;
-  _tag constant text := lower(btrim(tasks_to_list.tag));
+  _tag constant text := ltrim(lower(btrim(tasks_to_list.tag)), '#');
   _to_do constant boolean := coalesce(_wanted in ('open', 'blocked', 'claimed'), true);
   _after mesh_data.task;
 begin
@@ -310,20 +310,6 @@ begin
       select l.* from listed l where _wanted is null or _wanted = 'all' or l.status = _wanted
       order by l.priority, case when _to_do then l.number else -l.number end limit tasks_to_list.at_most
     ) l;
-end
-$$;
-
--- Labels as they are stored: each once, or ME400, ME413.
-create function mesh_lib.task_tags(tags text[]) returns text[]
-language plpgsql immutable set search_path = '' as $$
-declare
-  _tags constant text[] := array(
-    select distinct w from (select lower(mesh_lib.checked_text(t, 'a tag', 63)) from unnest(task_tags.tags) t) t (w) where w is not null order by 1);
-begin
-  if cardinality(_tags) > 20 then
-    perform mesh_lib.fail(413, 'a task has at most 20 tags', '');
-  end if;
-  return _tags;
 end
 $$;
 

@@ -19,6 +19,9 @@ select is(t.remember('backend', 'deploys go through release', '{"key": "deploy",
   '{"key": "deploy", "tags": ["git", "ops"], "private": false, "replaced": false, "next": "mesh recall --key deploy"}', 'a memory with all it can have');
 select is(t.remember('designer', 'the logo is blue') - 'remembered_at' - 'memory_id' - 'next', '{"key": null, "tags": [], "private": false, "replaced": false}', 'a memory with nothing but its content');
 select is(t.all('commander'), 'the logo is blue / deploys go through release', 'the newest first, where nothing is asked for');
+select is(mesh_lib.memory_key(U&'caf\0065\0301'), mesh_lib.memory_key(U&'caf\00e9'), 'an accent that was typed by itself is the same letter of a key');
+select is(t.tried('backend', 'remember', null, jsonb_build_object('content', 'x', 'key', k)) #>> '{answer,next}' like 'mesh recall --key %', direct, format('%L is shown as the next command: %s', k, direct))
+from (values ('staging-db', true), ('a/b:c_d.e', true), ('-x', false), ('two words', false), ('it''s', false)) v (k, direct);
 select is(t.all('alice'), t.all('designer'), 'the owner and a guest read what is shared');
 select is(t.all('carol') || t.all('backend'), t.all('designer') || t.all('designer'), 'so do a member and the agent itself');
 select is(t.all('scout') || t.all('visitor') || t.all('bob'), '', 'nobody of another mesh does');

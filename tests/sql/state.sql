@@ -30,6 +30,9 @@ select t.refuses('also with null elsewhere: ' || a, 400, 'backend', 'set_state',
 select is(t.set('backend', ' padded ', '1') ->> 'key', 'padded', 'spaces around a key are none of it');
 select is(t.set('backend', 'Padded', '2') ->> 'version', '1', 'upper and lower case are two keys');
 select is(t.set('backend', 'ключ/鍵', '1') ->> 'key', 'ключ/鍵', 'any letters do');
+select is(t.set('backend', U&'caf\0065\0301', '1') ->> 'key', U&'caf\00e9', 'an accent that was typed by itself is the same letter');
+select is(t.get('backend', U&'caf\0065\0301') - 'changed_at', t.get('backend', U&'caf\00e9') - 'changed_at', 'so it is one key');
+select is(t.keys(jsonb_build_object('prefix', U&'caf\0065\0301')), U&'caf\00e9', 'and one prefix');
 select t.works('a key of 200 characters', 'backend', 'set_state', jsonb_build_object('key', repeat('é', 200), 'value', 1));
 select t.refuses('not of 201', 413, 'backend', 'set_state', jsonb_build_object('key', repeat('e', 201), 'value', 1));
 select t.works('a value of 65,536 bytes', 'backend', 'set_state', jsonb_build_object('key', 'big', 'value', repeat('é', 32767)));

@@ -25,7 +25,7 @@ $$;
 create function t.tick() returns text language sql volatile as $$ select t.attempt('mesh_relay', 'select mesh_lib.tick()') $$;
 
 -- Making
-select t.does('commander', 'create_task', '{"title": " port the header ", "details": "line one\nline two", "assignee": "Backend", "priority": "HIGH", "tags": ["Web", "web", "css"]}') as made \gset
+select t.does('commander', 'create_task', '{"title": " port the header ", "details": "line one\nline two", "assignee": "Backend", "priority": "HIGH", "tags": ["Web", "#web", "css"]}') as made \gset
 select ok(:'made'::jsonb @> '{"task": 1, "title": "port the header", "assignee": "backend", "priority": "high", "tags": ["css", "web"], "status": "open", "why": null, "next": "mesh task show 1"}', 'a task is made, and says what it is');
 select is(t.take('backend'), 'task 1 was given to you: port the header', 'who is given it hears so');
 select is(t.does('backend', 'check_messages', '{"peek": true}') ->> 'unread', '0', 'once');
@@ -232,7 +232,7 @@ select is(t.step('backend', 'claim_task', 78) ->> 'status', '200', 'and what was
 select t.task('commander', 'x', '{"priority": "low", "tags": ["web"]}'), t.task('commander', 'y', '{"priority": "urgent", "tags": ["web", "css"]}'), t.task('commander', 'z', '{"depends_on": [79], "assignee": "commander"}');
 select is(t.tasks('backend', l.arguments::jsonb), l.tasks, 'listed: ' || l.fact) from (values
   ('what is to be done, the most urgent and oldest first', '{}', '80 75 76 77 78 81 79'), ('what is open', '{"status": "open"}', '80 75 76 79'), ('what is blocked', '{"status": "Blocked"}', '81'), ('what is claimed', '{"status": "claimed"}', '77 78'),
-  ('of one agent', '{"assignee": "backend"}', '78'), ('what was given to one', '{"assignee": "commander"}', '81'), ('with a tag', '{"tag": "Web"}', '80 79'), ('with a tag and open', '{"tag": "css", "status": "open"}', '80'),
+  ('of one agent', '{"assignee": "backend"}', '78'), ('what was given to one', '{"assignee": "commander"}', '81'), ('with a tag', '{"tag": "#Web"}', '80 79'), ('with a tag and open', '{"tag": "css", "status": "open"}', '80'),
   ('the first', '{"limit": 3}', '80 75 76'), ('what failed, the newest first', '{"status": "failed", "limit": 3}', '74 73 72'), ('all, the newest first', '{"status": "all", "limit": 4}', '81 80 79 78'), ('nothing', '{"tag": "none"}', null)) l (fact, arguments, tasks);
 select is(t.tasks('backend', jsonb_build_object('limit', 3, 'after', k.task_id)), '77 78 81', 'and what comes after') from mesh_data.task k join mesh_data.mesh m using (mesh_id) where m.name = 'proj' and k.number = 76;
 select is(t.tasks('backend', jsonb_build_object('status', 'all', 'limit', 3, 'after', k.task_id)), '75 74 73', 'in either order') from mesh_data.task k join mesh_data.mesh m using (mesh_id) where m.name = 'proj' and k.number = 76;
