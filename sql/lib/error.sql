@@ -54,8 +54,11 @@ begin
       'message', format('%s is no id: it is 36 characters, as the call that made the thing gave it', left(substring(error_object.message from ': (.*)'), 63)));
   elsif error_object.sqlstate = '54001' then
     return json_build_object('code', 'ME400', 'message', 'this JSON is nested too deeply', 'hint', '');
-  elsif error_object.sqlstate = '22P02' and error_object.message like '% integer: %' then
+  elsif error_object.sqlstate = '22P02' and error_object.message ~ ' (integer|bigint): ' then
     return json_build_object('code', 'ME400', 'message', left(substring(error_object.message from ': (.*)'), 63) || ' is no whole number', 'hint', '');
+  elsif error_object.sqlstate = '22007' and error_object.message like '% timestamp with time zone: %' then
+    return json_build_object('code', 'ME400', 'hint', '',
+      'message', left(substring(error_object.message from ': (.*)'), 63) || ' is no time: write it like 2026-01-31T12:00Z, today or yesterday');
   end if;
   return json_build_object('code', 'ME' || _status, 'message', left(error_object.message, 300), 'hint', '');
 end

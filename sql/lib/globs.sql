@@ -91,11 +91,11 @@ declare
   _glob text;
 begin
   if written_out.alternative ~ '\\(?![*?[\]{},!])' then
-    perform mesh_lib.fail(400, format('%L holds a backslash: parts of a path are separated by /', _shown), '');
+    perform mesh_lib.fail(400, format('''%s'' holds a backslash: parts of a path are separated by /', _shown), '');
   elsif written_out.alternative ~ '^(/|~/|[A-Za-z]:)' then
-    perform mesh_lib.fail(400, format('%L is absolute: a path begins at the root of the repository', _shown), '');
+    perform mesh_lib.fail(400, format('''%s'' is absolute: a path begins at the root of the repository', _shown), '');
   elsif '..' = any (_parts) then
-    perform mesh_lib.fail(400, format('%L holds ..: a path begins at the root of the repository', _shown), '');
+    perform mesh_lib.fail(400, format('''%s'' holds ..: a path begins at the root of the repository', _shown), '');
   end if;
   if cardinality(_parts) = 0 then
     return '**';

@@ -100,6 +100,14 @@ select is(t.texted(x, repeat('ä', x.longest)) ->> 'status', '200', format('%s: 
 select t.is_refusal(t.texted(x, repeat('ä', x.longest + 1)), 413, format('%s: %s has no more', x.function, x.argument)) from t.text x;
 select is(t.does('commander', 'set_summary', '{"summary": "  "}') -> 'summary', 'null', 'an empty text clears it');
 
+-- What Postgres says is said in our words
+select is(t.tried(v.who, v.function, null, v.arguments) #>> '{answer,message}', v.message, v.message)
+from (values ('commander', 'list_state', '{"limit": 2.5}'::jsonb, '"2.5" is no whole number'),
+  ('commander', 'set_state', '{"key": "a", "value": 1, "if_version": 1.5}', '"1.5" is no whole number'),
+  ('commander', 'recall', '{"after": "x"}', '"x" is no id: it is 36 characters, as the call that made the thing gave it'),
+  ('commander', 'list_events', '{"since": "1h"}', '"1h" is no time: write it like 2026-01-31T12:00Z, today or yesterday'),
+  ('commander', 'claim_paths', '{"patterns": ["src\\lib"], "reason": "x"}', '''src\lib'' holds a backslash: parts of a path are separated by /')) v (who, function, arguments, message);
+
 -- Limits
 select is(t.tried('commander', 'send_message', null, jsonb_build_object('to', 'designer', 'message', repeat('ä', 32768))) ->> 'status', '200', 'a message of 65,536 bytes goes');
 select t.is_refusal(t.tried('commander', 'send_message', null, jsonb_build_object('to', 'designer', 'message', repeat('ä', 32768) || 'x')), 413, 'one byte more is too large');
