@@ -37,6 +37,7 @@ end
 $$;
 comment on function mesh.catch_up is $$---
 cli: catch-up <mesh>
+alias: catchup
 who: agent
 mcp: core
 ---
@@ -165,7 +166,7 @@ create function mesh_lib.claims_at_a_glance(me mesh_lib.identity) returns setof 
 language plpgsql stable set search_path = '' as $$
 begin
   return query
-    select json_build_object('agent', a.name, 'patterns', array_to_string(c.patterns[:5], ' '), 'reason', mesh_lib.one_line(c.reason, 100), 'exclusive', c.exclusive, 'expires_at', c.expires_at)
+    select json_build_object('agent', a.name, 'patterns', c.patterns[:5], 'reason', mesh_lib.one_line(c.reason, 100), 'exclusive', c.exclusive, 'expires_at', c.expires_at)
     from mesh_lib.claims_in_force((claims_at_a_glance.me).mesh_id) c join mesh_data.agent a on a.agent_id = c.agent_id
     order by c.agent_id <> (claims_at_a_glance.me).agent_id, c.token desc;
 end

@@ -116,6 +116,7 @@ end
 $$;
 comment on function mesh.claim_paths is $$---
 cli: claim <patterns>
+alias: claim add, claim paths
 who: agent
 ---
 Claim paths of the repository before you edit them: nobody else in the mesh gets a claim on them meanwhile, on whatever machine.

@@ -46,7 +46,7 @@ select is(t.up('backend') -> 'memories', '["shared one"]', 'keys of what is shar
 select is(t.up('backend') -> 'private_memories', '["own"]', 'and of its own, no other''s');
 select t.does('designer', 'claim_paths', '{"patterns": ["src/**"], "reason": "header", "ttl": 600}'), t.does('backend', 'claim_paths', '{"patterns": ["docs"], "reason": "words", "ttl": 60}');
 select is(t.names(t.up('backend') -> 'claims', 'agent'), 'backend designer', 'claims in force, its own first');
-select is((t.up('backend') #> '{claims,1}') - 'expires_at', '{"agent": "designer", "patterns": "src/**", "reason": "header", "exclusive": true}', 'who, what and why');
+select is((t.up('backend') #> '{claims,1}') - 'expires_at', '{"agent": "designer", "patterns": ["src/**"], "reason": "header", "exclusive": true}', 'who, what and why');
 select t.pass('2 minutes');
 select is(t.names(t.up('backend') -> 'claims', 'agent'), 'designer', 'and no longer');
 
