@@ -19,6 +19,7 @@ mod mcp;
 mod migrate;
 mod output;
 mod passphrase;
+mod peer;
 mod psql;
 mod recover;
 mod reference;
@@ -30,9 +31,11 @@ mod signup;
 mod status;
 pub mod text;
 mod token;
+mod trust;
 mod up;
 mod values;
 mod verbs;
+mod verify;
 mod workspace;
 
 use crate::{
@@ -79,7 +82,7 @@ macro_rules! local_verbs {
 
 local_verbs! {
     Start: up go join login signup;
-    Machine: grant setup run status doctor recover backup restore token logout mcp down relay migrate psql completions;
+    Machine: grant setup run status doctor verify trust recover backup restore token logout mcp down relay migrate psql completions;
     Hidden: reference;
 }
 

@@ -12,6 +12,7 @@ use crate::{
     error::{Error, Result},
     home::{self, Config, Credential, Home},
     keystore::{self, Held},
+    pins::{Book, Pins},
 };
 use serde_json::{Value, json};
 use std::{fs, path::PathBuf};
@@ -54,6 +55,7 @@ pub async fn run(args: Args, globals: &Globals) -> Result<()> {
         }
     }
     settle(&home, config)?;
+    remember_keys(&home, content.pins)?;
     match globals.json {
         true => print_json(&json!(rows)),
         false => print(&rows),
@@ -93,6 +95,29 @@ fn settle(home: &Home, from: Config) -> Result<()> {
         let new: Vec<_> = from.workspaces.into_iter().filter(new).collect();
         config.workspaces.extend(new);
     })
+}
+
+/// Whose key is whose, where this machine has not seen one itself.
+fn remember_keys(home: &Home, pins: Value) -> Result<()> {
+    let from: Book = match pins {
+        Value::Null => Book::default(),
+        pins => serde_json::from_value(pins)
+            .map_err(|_| Error::new(400, "this backup was made by another version of Mesh"))?,
+    };
+    let pins = Pins::new(home);
+    for (id, from) in from.meshes {
+        pins.update(&id, |mesh| {
+            if mesh.owner_key.is_empty() {
+                *mesh = from;
+            } else if mesh.is_owner(&from.owner_key) {
+                for (agent_id, agent) in from.agents {
+                    mesh.agents.entry(agent_id).or_insert(agent);
+                }
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
 }
 
 fn print(rows: &[Value]) {

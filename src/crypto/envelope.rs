@@ -56,14 +56,6 @@ impl Reader {
             point: PublicKey::from(usable.to_montgomery()),
         })
     }
-
-    pub fn agent_id(&self) -> &str {
-        &self.agent_id
-    }
-
-    pub fn key(&self) -> &str {
-        &self.key
-    }
 }
 
 /// What a call says, before it is sealed.
@@ -192,6 +184,7 @@ pub(super) fn seal_with(
 }
 
 /// What a document's `recipients` is for these readers.
+#[cfg(test)]
 pub fn recipients_hash(readers: &[Reader]) -> String {
     hash_of(&in_order(readers))
 }
@@ -219,15 +212,8 @@ pub fn document_of(envelope: &Value) -> std::result::Result<Document, Unopened> 
     Ok(Parts::of(envelope)?.document)
 }
 
-/// Checks form, signature, attestation and the body's hash, and opens nothing. `sender_key` is the identity of
-/// `document.sender` as this client knows it.
-pub fn verify(envelope: &Value, sender_key: &str) -> std::result::Result<Document, Unopened> {
-    let parts = Parts::of(envelope)?;
-    parts.verify(sender_key)?;
-    Ok(parts.document)
-}
-
-/// [`verify`], then opens the reader's box and the body. That mesh, id and what is shown beside the envelope are what
+/// Checks form, signature, attestation and the body's hash, then opens the reader's box and the body. `sender_key` is the
+/// identity of `document.sender` as this client knows it. That mesh, id and what is shown beside the envelope are what
 /// was signed, and that it does not come twice, is for the caller to check.
 pub fn open(
     envelope: &Value,

@@ -5,10 +5,8 @@
 
 mod backup;
 mod chain;
-#[allow(dead_code, reason = "the client that uses it lands next")]
 pub mod envelope;
 mod locked;
-#[allow(dead_code, reason = "the verbs that use it land next")]
 mod safety;
 #[cfg(test)]
 mod tests;
@@ -30,7 +28,6 @@ use zeroize::Zeroizing;
 
 pub use backup::{check_passphrase, open_backup, seal_backup};
 pub use chain::verify_chain;
-#[allow(unused_imports, reason = "the verbs that use it land next")]
 pub use safety::safety_number;
 
 const KEY: &str = "mc_";

@@ -189,3 +189,113 @@ fn a_backup_does_not_replace_a_newer_key() {
     assert!(did.code == 0 && did.out.contains("restored"), "{did:?}");
     assert_ne!(key(), newer);
 }
+
+/// A mesh with its owner at one machine and designer, a guest, at another.
+fn two_friends() -> (Clean, Clean) {
+    let (owner, guest) = (Clean::new(), Clean::new());
+    owner.up();
+    owner.ok(&["create", "proj", "--mode", "sealed"]);
+    owner.ok(&["setup", "backend"]);
+    let invite = owner.json(&["invite", "proj", "designer"]);
+    guest.ok(&["join", invite["join_url"].as_str().expect("a URL")]);
+    (owner, guest)
+}
+
+#[test]
+fn both_sides_see_the_same_safety_number() {
+    let (owner, guest) = two_friends();
+    let name = owner.json(&["whoami"])["account"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let here = owner.json(&["--mesh", "proj", "verify", "designer"]);
+    let there = guest.json(&["verify", &name]);
+    assert_eq!(here["number"], there["number"]);
+    assert_eq!(here["number"].as_str().unwrap().len(), 12 * 5 + 11);
+    assert_eq!(
+        (&here["key"], &here["own_key"]),
+        (&there["own_key"], &there["key"])
+    );
+    assert_eq!(
+        (&here["doubt"], &there["doubt"]),
+        (&serde_json::Value::Null, &serde_json::Value::Null)
+    );
+    let backend = owner.json(&["--agent", "backend", "verify", "designer"]);
+    assert_eq!(
+        backend["number"],
+        guest.json(&["verify", "backend"])["number"]
+    );
+    assert_ne!(backend["number"], here["number"]);
+    let said = guest.ok(&["verify", "backend"]);
+    assert!(
+        said.contains("mesh verify designer") && said.contains("vouches"),
+        "{said}"
+    );
+
+    let unknown = guest.mesh(&["verify", "nobody"]);
+    assert!(
+        unknown.code == 1 && unknown.err.contains("has a key"),
+        "{unknown:?}"
+    );
+    let own = guest.mesh(&["verify", "designer"]);
+    assert!(own.code == 2 && own.err.contains("own agent"), "{own:?}");
+}
+
+#[test]
+fn a_changed_key_is_refused_until_it_is_trusted() {
+    let (owner, guest) = two_friends();
+    guest.ok(&["send", "backend", "hello"]);
+    let seen = guest.ok(&["trust", "backend"]);
+    assert!(seen.contains("is the one this machine has seen"), "{seen}");
+
+    owner.ok(&["setup", "backend", "--new-identity"]);
+    let refused = guest.mesh(&["send", "backend", "hello again"]);
+    assert!(
+        refused.code == 1 && refused.err.contains("mesh trust backend"),
+        "{refused:?}"
+    );
+    let changed = guest.mesh(&["verify", "backend"]);
+    assert!(
+        changed.code == 1 && changed.err.contains("mesh trust backend"),
+        "{changed:?}"
+    );
+    let alone = guest.mesh(&["trust", "backend"]);
+    assert!(alone.code == 2 && alone.err.contains("--yes"), "{alone:?}");
+    assert!(
+        alone.err.contains("old key") && alone.err.contains("vouches for it"),
+        "{alone:?}"
+    );
+    assert_eq!(
+        guest.mesh(&["send", "backend", "hello again"]).code,
+        1,
+        "asking changes nothing"
+    );
+
+    let trusted = guest.json(&["trust", "backend", "--yes"]);
+    assert_eq!(trusted["changed"], true);
+    assert_ne!(trusted["key"], trusted["before"]);
+    guest.ok(&["send", "backend", "hello again"]);
+    let owner_seen = guest.ok(&["trust", "--owner"]);
+    assert!(
+        owner_seen.contains("is the one this machine has seen"),
+        "{owner_seen}"
+    );
+    let mode = guest.ok(&["trust", "--mode"]);
+    assert!(mode.contains("Nothing changed: proj is sealed"), "{mode}");
+}
+
+#[test]
+fn a_backup_takes_along_whose_key_is_whose() {
+    let (owner, guest) = two_friends();
+    guest.ok(&["send", "backend", "hello"]);
+    let file = guest.home.path().join("b");
+    assert_eq!(backup(&guest, &file, WORDS, &[]).code, 0);
+    owner.ok(&["setup", "backend", "--new-identity"]);
+    let new = Clean::new();
+    assert_eq!(restore(&new, &file, WORDS, &[]).code, 0);
+    let refused = new.mesh(&["send", "backend", "hello"]);
+    assert!(
+        refused.code == 1 && refused.err.contains("mesh trust backend"),
+        "{refused:?}"
+    );
+}
