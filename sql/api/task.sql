@@ -360,7 +360,7 @@ cli: task show <task>
 alias: task get
 who: agent
 ---
-Show one task whole: its details, what it depends on with their results, what waits for it, and what was done to it, the latest 100 steps.
+Show one task whole: its details, what it depends on with the first 2,000 characters of their results, what waits for it, and what was done to it, the latest 100 steps.
 task: its number.
 example: mesh task show 12$$;
 grant execute on function mesh.get_task(integer) to mesh_agent;

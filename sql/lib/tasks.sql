@@ -246,12 +246,14 @@ declare
   _task constant mesh_data.task := set_dependencies.task;
   _waiting integer;
 begin
-  with recursive way (other_id, task_id) as (
-    select o, o from unnest(set_dependencies.others) o
+  -- Of the two ways round this is the shorter: nothing waits for a new task.
+  with recursive waiting (task_id) as (
+    select _task.task_id
     union
-    select w.other_id, d.depends_on_task_id from way w join mesh_data.task_dependency d on d.task_id = w.task_id
+    select d.task_id from waiting w join mesh_data.task_dependency d on d.depends_on_task_id = w.task_id
   )
-  select t.number into _waiting from way w join mesh_data.task t on t.task_id = w.other_id where w.task_id = _task.task_id order by t.number limit 1;
+  select t.number into _waiting from waiting w join mesh_data.task t on t.task_id = w.task_id
+  where w.task_id = any (set_dependencies.others) order by t.number limit 1;
   if found then
     perform mesh_lib.fail(409, case when _waiting = _task.number then format('task %s cannot wait for itself', _task.number)
       else format('task %s waits for task %s already, or for one that does: they would wait for each other', _waiting, _task.number) end,
@@ -348,10 +350,11 @@ $$;
 create function mesh_lib.name_of(agent_id uuid) returns text
 language sql stable set search_path = '' as $$ select a.name from mesh_data.agent a where a.agent_id = name_of.agent_id $$;
 
--- Tasks as JSON: number, title, status and result; the first 100 of them.
+-- Tasks as JSON: number, title, status and the first 2,000 characters of the result; the first 100 of them.
 create function mesh_lib.tasks_json(task_ids uuid[]) returns json
 language sql stable set search_path = '' as $$
-  select coalesce(json_agg(json_build_object('task', t.number, 'title', t.title, 'status', mesh_lib.task_status(t), 'result', t.result) order by t.number), '[]')
+  select coalesce(json_agg(json_build_object('task', t.number, 'title', t.title, 'status', mesh_lib.task_status(t),
+    'result', case when length(t.result) > 2000 then left(t.result, 2000) || '…' else t.result end) order by t.number), '[]')
   from mesh_data.task t
   where t.task_id in (select o.task_id from mesh_data.task o where o.task_id = any (tasks_json.task_ids) order by o.number limit 100)
 $$;

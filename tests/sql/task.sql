@@ -130,6 +130,9 @@ select is(t.take('designer') || ' / ' || t.take('backend'), 'task 9 can begin: s
 select is(t.state(10) || ', ' || t.state(11), 'open, blocked waits for task 9, waits for task 10', 'the rest waits on');
 select is((select string_agg(d ->> 'task', ' ') from jsonb_array_elements(t.does('backend', 'get_task', '{"task": 8}') -> 'needed_by') d), '9 10', 'a task says who needs it');
 select is(t.does('backend', 'get_task', '{"task": 9}') -> 'depends_on', '[{"task": 8, "title": "first", "status": "completed", "result": "x"}]', 'and what it depends on, with the results');
+update mesh_data.task set result = repeat('y', 3000) where number = 8;
+select is(length(t.does('backend', 'get_task', '{"task": 9}') #>> '{depends_on,0,result}'), 2001, 'of a long one the beginning');
+update mesh_data.task set result = 'x' where number = 8;
 select t.step('designer', 'claim_task', 9), t.step('backend', 'claim_task', 10), t.take('designer');
 select t.step('designer', 'fail_task', 9, '{"reason": "no"}');
 select is(t.state(11), 'blocked task 9 failed, waits for task 10', 'what depends on a task that failed stays blocked, and says so');
