@@ -171,7 +171,7 @@ fn object(fields: &Map<String, Value>, columns: &[String], look: Look) -> String
     parts.join("\n")
 }
 
-/// A table of the `columns` that occur in the rows; of all fields that are no lists or objects when none does.
+/// A table of the `columns` that occur in the rows; of all fields that some row has a plain value of when none does.
 fn table(rows: &[Value], columns: &[String], look: Look) -> String {
     let Some(first) = rows.first() else {
         return String::new();
@@ -186,11 +186,11 @@ fn table(rows: &[Value], columns: &[String], look: Look) -> String {
     let occurs = |column: &&String| rows.iter().any(|row| row.get(column.as_str()).is_some());
     let mut names: Vec<String> = columns.iter().filter(occurs).cloned().collect();
     if names.is_empty() {
-        let fields = first.as_object().into_iter().flatten();
-        names = fields
-            .filter(|(_, v)| !v.is_array() && !v.is_object())
-            .map(|(name, _)| name.clone())
-            .collect();
+        for (name, value) in rows.iter().filter_map(Value::as_object).flatten() {
+            if is_plain(value) && !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
     }
     if rows.iter().any(|row| row.get(SEALED).is_some()) && !names.iter().any(|n| n == SEALED) {
         names.push(SEALED.to_owned());
@@ -219,6 +219,18 @@ fn table(rows: &[Value], columns: &[String], look: Look) -> String {
     table.trim_fmt()
 }
 
+/// Whether a value fits into a cell: no object, and of lists only one of words.
+fn is_plain(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => !items.is_empty() && items.iter().all(is_word),
+        other => !other.is_object(),
+    }
+}
+
+fn is_word(value: &Value) -> bool {
+    value.is_string() || value.is_number()
+}
+
 /// A cell of a row, which may be a message that was not opened.
 fn cell_of(name: &str, row: &Value, look: Look) -> String {
     match (name, row[UNOPENED].as_str()) {
@@ -243,7 +255,7 @@ fn cell(name: &str, value: &Value, look: Look) -> String {
                 .flatten();
             time.unwrap_or_else(|| clean(text))
         }
-        Value::Array(items) if items.iter().all(|i| i.is_string() || i.is_number()) => items
+        Value::Array(items) if items.iter().all(is_word) => items
             .iter()
             .map(|i| clean_line(&cell("", i, look)))
             .collect::<Vec<_>>()

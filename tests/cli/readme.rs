@@ -76,6 +76,8 @@ fn the_readme_works_as_it_stands() {
     let told = owner.ok(&["message", "status", id.as_str().expect("an id")]);
     assert!(told.contains("queued"), "{told}");
 
+    what_the_team_knows(&owner, &friend);
+
     let status = friend.ok(&["status"]);
     assert!(
         status.contains("designer") && status.contains(&listen),
@@ -87,6 +89,38 @@ fn the_readme_works_as_it_stands() {
     assert_eq!(revoked.code, 1, "taken out at once: {revoked:?}");
     assert!(owner.ok(&["down"]).contains("down"));
     assert_eq!(owner.mesh(&["peers"]).code, 3);
+}
+
+/// The rows of "Every day" on state, memory, tasks, claims and the log.
+fn what_the_team_knows(owner: &Clean, friend: &Clean) {
+    owner.ok(&["state", "set", "deploy/target", "staging"]);
+    let target = friend.ok(&["state", "get", "deploy/target"]);
+    assert!(target.contains("staging"), "{target}");
+    assert!(owner.ok(&["state", "list"]).contains("deploy/target"));
+    owner.ok(&["remember", "staging is db3", "--key", "staging-db"]);
+    let found = friend.ok(&["recall", "where is staging"]);
+    assert!(found.contains("db3"), "{found}");
+    owner.ok(&["forget", "staging-db"]);
+    owner.ok(&["task", "create", "port the header"]);
+    assert!(friend.ok(&["task", "claim"]).contains("port the header"));
+    assert_eq!(owner.mesh(&["task", "claim", "1"]).code, 1, "one has it");
+    friend.ok(&["task", "complete", "1", "ported"]);
+    assert!(owner.mesh(&["tasks"]).err.contains("nothing here"));
+    let claim = friend.json(&["claim", "src/header", "--reason", "porting it"]);
+    let up = owner.ok(&["catch-up"]);
+    assert!(
+        up.contains("deploy/target") && up.contains("src/header"),
+        "{up}"
+    );
+    for word in ["add", "paths"] {
+        let refused = owner.mesh(&["claim", word, "src/header/*.ts", "--reason", "x"]);
+        assert!(refused.err.contains("porting it"), "{refused:?}");
+    }
+    assert!(owner.ok(&["claims"]).contains("src/header"));
+    let id = claim["claim_id"].as_str().expect("an id");
+    friend.ok(&["claim", "release", id]);
+    assert!(owner.ok(&["events"]).contains("claim_released"));
+    assert!(owner.ok(&["audit", "verify"]).contains("unsealed"));
 }
 
 /// The name of the owner's own agent.

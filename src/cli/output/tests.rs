@@ -29,6 +29,18 @@ fn a_set_is_a_table_of_the_chosen_columns() {
 }
 
 #[test]
+fn a_table_has_a_column_for_what_any_row_has() {
+    let rows = json!([
+        {"agent": "a", "value": {"b": 1}, "tags": [], "parts": [{"c": 1}]},
+        {"agent": "b", "value": 1, "role": "ui", "tags": ["x", "y"]},
+    ]);
+    assert_eq!(
+        plain(rows, &[]),
+        "agent  value    role  tags\na      {\"b\":1}\nb      1        ui    x, y"
+    );
+}
+
+#[test]
 fn a_row_is_aligned_and_its_next_comes_last() {
     let row = json!({"next": "mesh run ui", "mesh": "proj", "mesh_id": "1", "role": null, "groups": ["a", "b"], "on": true});
     assert_eq!(
