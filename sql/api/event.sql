@@ -64,7 +64,7 @@ follow: after cursor event_id follow
 ---
 List what happened in the mesh: what the mesh as a whole knows, and what you did, sent and got; to its owner everything, never a text.
 The newest, oldest of them first. Kinds of events of messages are message_sent, message_delivered, message_acknowledged, message_expired and message_dead.
-since: only what happened at this time or later, like 2026-01-31T12:00Z or today; default all.
+since: only what happened at this time or later, like 2026-01-31T12:00:00Z, on a command line also today or yesterday; default all.
 agent: only what this agent did; default all.
 kind: only events of this kind, or of all kinds that begin with this word, like message; default all.
 before: the event_id of the oldest you have: only older ones; default the newest.

@@ -58,7 +58,7 @@ begin
     return json_build_object('code', 'ME400', 'message', left(substring(error_object.message from ': (.*)'), 63) || ' is no whole number', 'hint', '');
   elsif error_object.sqlstate = '22007' and error_object.message like '% timestamp with time zone: %' then
     return json_build_object('code', 'ME400', 'hint', '',
-      'message', left(substring(error_object.message from ': (.*)'), 63) || ' is no time: write it like 2026-01-31T12:00Z, today or yesterday');
+      'message', left(substring(error_object.message from ': (.*)'), 63) || ' is no time: write it like 2026-01-31T12:00:00Z, today or yesterday');
   end if;
   return json_build_object('code', 'ME' || _status, 'message', left(error_object.message, 300), 'hint', '');
 end

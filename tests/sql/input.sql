@@ -105,7 +105,7 @@ select is(t.tried(v.who, v.function, null, v.arguments) #>> '{answer,message}', 
 from (values ('commander', 'list_state', '{"limit": 2.5}'::jsonb, '"2.5" is no whole number'),
   ('commander', 'set_state', '{"key": "a", "value": 1, "if_version": 1.5}', '"1.5" is no whole number'),
   ('commander', 'recall', '{"after": "x"}', '"x" is no id: it is 36 characters, as the call that made the thing gave it'),
-  ('commander', 'list_events', '{"since": "1h"}', '"1h" is no time: write it like 2026-01-31T12:00Z, today or yesterday'),
+  ('commander', 'list_events', '{"since": "1h"}', '"1h" is no time: write it like 2026-01-31T12:00:00Z, today or yesterday'),
   ('commander', 'claim_paths', '{"patterns": ["src\\lib"], "reason": "x"}', '''src\lib'' holds a backslash: parts of a path are separated by /')) v (who, function, arguments, message);
 
 -- Limits
