@@ -289,7 +289,7 @@ begin
     perform mesh_lib.fail(400, 'a key is 1 to 200 characters', '');
   end if;
   _memory := mesh_lib.write_memory(_id, _me.mesh_id, _agent.agent_id, _me.agent_id, edit_memory.key, edit_memory.value #>> '{}', null);
-  perform mesh_lib.record(_me.mesh_id, 'memory_edited', jsonb_build_object('agent', _agent.name, 'key', _memory.key));
+  perform mesh_lib.record(_me.mesh_id, 'memory_edited', jsonb_build_object('agent', _agent.name, 'agent_id', _agent.agent_id, 'key', _memory.key));
   edit_memory.agent := _agent.name;
   edit_memory.key := _memory.key;
   edit_memory.memory_id := _memory.memory_id;

@@ -38,12 +38,20 @@ $$;
 create function mesh_lib.is_kind(kind text, asked text) returns boolean
 language sql immutable return coalesce(is_kind.kind = is_kind.asked or starts_with(is_kind.kind, is_kind.asked || '_'), true);
 
--- Who reads of it beside the owner, who reads everything: the whole mesh, only the agent that did it, or nobody.
+-- Who reads of it beside the owner, who reads everything: the whole mesh, only the agents that have to do with it, or nobody.
 create function mesh_lib.audience(kind text, detail jsonb) returns text
 language sql immutable return case
     when audience.kind ~ '^(invite|member|agent_key)_' then 'owner'
     when audience.kind in ('tool_used', 'memory_edited') or audience.detail -> 'private' = 'true' then 'agent'
     else 'mesh'
+  end;
+
+-- Whether an agent reads of it: it did it, or it was done to it. Null is the owner.
+create function mesh_lib.reads_event(reader_id uuid, kind text, agent_id uuid, detail jsonb) returns boolean
+language sql immutable return reads_event.reader_id is null or case mesh_lib.audience(reads_event.kind, reads_event.detail)
+    when 'mesh' then true
+    when 'agent' then reads_event.reader_id = reads_event.agent_id or reads_event.detail ->> 'agent_id' = reads_event.reader_id::text
+    else false
   end;
 
 -- From the log. Tool calls may be by far the most in it, and have indexes of their own: `event_by_mesh` is read for the owner
@@ -66,7 +74,7 @@ begin
       select e.event_id, e.happened_at, e.kind, e.agent_id, e.detail, null::uuid from mesh_data.event e
       where e.mesh_id = search.mesh_id and e.kind <> 'tool_used' and e.event_id >= _first and e.event_id < search.before
         and mesh_lib.is_kind(e.kind, search.kind) and (search.horizon is null or e.changed_in >= search.horizon::text::xid8)
-        and (search.reader_id is null or mesh_lib.audience(e.kind, e.detail) = 'mesh' or mesh_lib.audience(e.kind, e.detail) = 'agent' and e.agent_id = search.reader_id)
+        and mesh_lib.reads_event(search.reader_id, e.kind, e.agent_id, e.detail)
       order by e.event_id desc limit search.most;
   end if;
   return query
@@ -74,7 +82,7 @@ begin
     where e.agent_id = coalesce(search.agent_id, search.reader_id) and e.mesh_id = search.mesh_id and e.event_id >= _first and e.event_id < search.before
       and (search.agent_id is not null or e.kind = 'tool_used')
       and mesh_lib.is_kind(e.kind, search.kind) and (search.horizon is null or e.changed_in >= search.horizon::text::xid8)
-      and (search.reader_id is null or mesh_lib.audience(e.kind, e.detail) = 'mesh' or mesh_lib.audience(e.kind, e.detail) = 'agent' and e.agent_id = search.reader_id)
+      and mesh_lib.reads_event(search.reader_id, e.kind, e.agent_id, e.detail)
     order by e.event_id desc limit search.most;
 end
 $$;

@@ -91,6 +91,8 @@ select t.refuses('saying neither', 400, 'backend', 'forget', '{}');
 select t.refuses('or both', 400, 'backend', 'forget', jsonb_build_object('key', 'deploy', 'memory_id', gen_random_uuid()));
 select t.refuses('the private one of another by its id', 404, 'commander', 'forget', jsonb_build_object('memory_id', t.does('backend', 'recall', '{"query": "diary"}') #>> '{0,memory_id}'));
 select is((select string_agg(e.kind, ' ' order by e.event_id) from mesh_data.event e where e.kind like 'memory%'), 'memory_edited memory_edited memory_forgotten memory_forgotten', 'what is done to what others rely on is in the log');
+select is(string_agg(jsonb_array_length(t.does(w.who, 'list_events', '{"kind": "memory_edited"}', w.mesh))::text, ' ' order by w.n), '1 1 1 0 2', 'who edited a memory and whose it is read of it, others do not, the owner of all')
+from (values (1, 'commander', null), (2, 'backend', null), (3, 'designer', null), (4, 'carol', 'alice/proj'), (5, 'alice', 'proj')) w (n, who, mesh);
 
 -- Bad input
 select t.refuses('what is wrong: ' || e, 400, 'backend', 'remember', '{"content": "x"}' || e::jsonb)
