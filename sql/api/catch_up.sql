@@ -42,7 +42,7 @@ who: agent
 mcp: core
 ---
 Tell all an agent needs at the start of a session, in one call and at most 16 KiB: who you are, your unread mail, who is there, your tasks and those you may claim, what state changed since you left, the keys of memories (recall reads them), and claims on paths in force.
-`since` is when your last window was closed or lost, else a day ago. `more` counts what each list leaves out, up to 200 or so: list_peers, list_tasks, list_state, recall and list_claims have it.
+`since` is when your last window was closed or lost, else a day ago. `more` counts what each list leaves out, up to 200 or so: list_peers, list_tasks, list_state, recall and list_claims have it. Of a value of state with more than 200 bytes the beginning is there, of a claim the first five patterns: get_state and list_claims have all of it.
 example: mesh catch-up$$;
 grant execute on function mesh.catch_up() to mesh_agent;
 
