@@ -12,6 +12,7 @@ use crate::{
     sealing::Sealing,
 };
 use serde_json::{Map, Value, json};
+use zeroize::Zeroizing;
 
 /// What a caller may want other than usual.
 #[derive(Default)]
@@ -52,7 +53,13 @@ pub async fn call(
         }
     };
     for (name, secret) in &filled.secrets {
-        insert_secret(&mut result, name, secret);
+        // Who joins learns from whom, and from nobody between.
+        let owner = signer
+            .filter(|_| secret.is_invite())
+            .map(Signer::public_key);
+        let owner = owner.map_or(String::new(), |key| format!(".{}", &key[..32]));
+        let text = Zeroizing::new([secret.text(), &owner].concat());
+        insert_secret(&mut result, name, &text);
     }
     if holds(&result, PUBLIC_URL) {
         let url = public_url(client).await;
@@ -189,13 +196,13 @@ fn state_defaults(function: &Function, arguments: &mut Map<String, Value>) {
     }
 }
 
-fn insert_secret(result: &mut Value, name: &str, secret: &Secret) {
+fn insert_secret(result: &mut Value, name: &str, secret: &str) {
     if holds(result, SECRET) {
-        replace(result, SECRET, secret.text());
+        replace(result, SECRET, secret);
     } else if let Value::Object(members) = result {
-        members.insert(name.to_owned(), secret.text().into());
+        members.insert(name.to_owned(), secret.into());
     } else {
-        *result = json!({"result": result.take(), name: secret.text()});
+        *result = json!({"result": result.take(), name: secret});
     }
 }
 

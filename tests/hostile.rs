@@ -14,6 +14,7 @@ use std::time::Duration;
 struct World {
     ann: Machine,
     bob: Machine,
+    alice: Machine,
     proxy: Proxy,
     mesh_id: String,
     _relay: Relay,
@@ -33,9 +34,11 @@ impl World {
             machine.json(&["join", invite["join_url"].as_str().unwrap()]);
             machine
         };
+        let (ann, bob) = (guest("ann"), guest("bob"));
         World {
-            ann: guest("ann"),
-            bob: guest("bob"),
+            ann,
+            bob,
+            alice,
             mesh_id: made["mesh_id"].as_str().unwrap().to_owned(),
             proxy,
             _relay: relay,
@@ -374,6 +377,23 @@ fn a_mesh_stays_sealed_and_its_owners_whatever_the_relay_says() {
         (&shown["message"], &shown["unopened"]),
         (&Value::Null, &json!("not sealed"))
     );
+}
+
+#[test]
+fn who_joins_knows_from_the_invite_whose_mesh_it_is() {
+    let world = World::new();
+    let invite = world.alice.json(&["invite", "proj", "carl"]);
+    let url = invite["join_url"].as_str().unwrap();
+    // A relay that is the owner itself would sign with a key of its own; the invite says which it must be.
+    let (rest, _) = url.rsplit_once('.').expect("the owner's key is in it");
+    let carl = Machine::new(&world.proxy.url());
+    let error = carl.refused(&["join", &format!("{rest}.{}", "ab".repeat(16))]);
+    assert_eq!(error["code"], "ME403", "{error}");
+    assert_eq!(
+        carl.refused(&["join", &format!("{rest}.ab")])["code"],
+        "ME403"
+    );
+    assert_eq!(carl.json(&["join", url])["agent"], "carl");
 }
 
 #[test]

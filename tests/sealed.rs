@@ -36,7 +36,8 @@ impl World {
             let url = invite["join_url"].as_str().unwrap().to_owned();
             let machine = Machine::new(&alice.relay);
             machine.json(&["join", &url]);
-            invites.push(url.split_once('#').unwrap().1.to_owned());
+            let invite = url.split_once('#').unwrap().1;
+            invites.push(invite.split('.').next().unwrap().to_owned());
             machine
         };
         World {

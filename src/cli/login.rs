@@ -169,6 +169,11 @@ pub async fn sign_in(
 
 /// A key or invite as argument, from stdin (`-`, or when nobody is there to type), or asked for without echo.
 pub fn read_secret(given: Option<String>, prompt: &str) -> Result<Secret> {
+    Secret::parse(&read_text(given, prompt)?)
+}
+
+/// The text of [`read_secret`], which is not empty.
+pub fn read_text(given: Option<String>, prompt: &str) -> Result<Zeroizing<String>> {
     let text = match given.map(Zeroizing::new) {
         Some(text) if text.as_str() != "-" => text,
         None if std::io::stdin().is_terminal() => Zeroizing::new(
@@ -187,7 +192,7 @@ pub fn read_secret(given: Option<String>, prompt: &str) -> Result<Secret> {
             prompt.to_lowercase()
         )));
     }
-    Secret::parse(&text)
+    Ok(text)
 }
 
 /// The one moment a new account key is shown.

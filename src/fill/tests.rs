@@ -58,11 +58,11 @@ fn secrets_and_signatures_are_filled_in() {
 fn a_secret_goes_where_the_result_wants_it() {
     let secret = Secret::generate("mc_inv_");
     let mut url = json!({"url": "{public_url}/join#{secret}", "n": 1});
-    insert_secret(&mut url, "invite", &secret);
+    insert_secret(&mut url, "invite", secret.text());
     assert_eq!(url["url"], format!("{{public_url}}/join#{}", secret.text()));
     assert_eq!(url.get("invite"), None);
     let mut plain = json!({"account": "alice"});
-    insert_secret(&mut plain, "secret", &secret);
+    insert_secret(&mut plain, "secret", secret.text());
     assert_eq!(plain["secret"], secret.text());
 }
 
