@@ -55,20 +55,33 @@ agent: the agent's name.
 example: mesh setup backend$$;
 grant execute on function mesh.get_wrapped_identity(text) to mesh_agent;
 
--- A definer: mesh_agent does not write what is kept of identities. Called with the agent's new public key in place.
-create function mesh_lib.keep_identity(agent_id uuid, wrapped text) returns void
+-- A definer: mesh_agent does not write what is kept of identities. Not an argument of create_agent_key: that is signed, and shown to all.
+create function mesh.keep_identity(inout agent text, identity_key mesh.public_key, wrapped text)
 language plpgsql volatile security definer set search_path = '' as $$
+declare
+  _agent constant mesh_data.agent := mesh_lib.agent_named(keep_identity.agent);
 begin
-  if not coalesce(mesh_lib.my_mesh() = any (mesh_lib.owned_meshes()), false) then
-    perform mesh_lib.fail(403, 'only the owner of this mesh may do that', '');
-  elsif length(keep_identity.wrapped) > 1000 or keep_identity.wrapped !~ '^[A-Za-z0-9+/=._-]+$' then
-    perform mesh_lib.fail(400, 'a wrapped identity is a text of up to 1,000 characters that the client makes', '');
+  perform mesh_lib.must_own();
+  if length(keep_identity.wrapped) > 1000 or keep_identity.wrapped !~ '^[A-Za-z0-9+/=._-]+$' then
+    perform mesh_lib.fail(400, 'a wrapped identity is a text of up to 1,000 characters that the client makes', 'mesh setup ' || _agent.name);
+  elsif _agent.member_id is distinct from mesh_lib.owner_member() then
+    perform mesh_lib.fail(409, 'this agent belongs to a guest', 'mesh member list');
   end if;
   insert into mesh_data.wrapped_identity (agent_id, mesh_id, identity_key, wrapped)
-  select a.agent_id, a.mesh_id, a.identity_key, keep_identity.wrapped from mesh_data.agent a
-  where a.agent_id = keep_identity.agent_id and a.mesh_id = mesh_lib.my_mesh()
+  values (_agent.agent_id, _agent.mesh_id, decode(keep_identity.identity_key, 'hex'), keep_identity.wrapped)
   on conflict on constraint wrapped_identity_pkey do update set identity_key = excluded.identity_key, wrapped = excluded.wrapped, created_at = mesh_lib.now();
+  keep_identity.agent := _agent.name;
 end
 $$;
-alter function mesh_lib.keep_identity(uuid, text) owner to mesh_definer;
-grant execute on function mesh_lib.keep_identity(uuid, text) to mesh_agent;
+comment on function mesh.keep_identity is $$---
+who: account
+mesh: yes
+mcp: never
+---
+Keep the private half of one of your agents' identities for your other machines: sealed under the account key, which the server does not have. It is given out as long as the agent has that identity.
+agent: the agent's name.
+identity_key: the identity's public key.
+wrapped: its private half, as the client sealed it, up to 1,000 characters.
+example: mesh setup backend$$;
+alter function mesh.keep_identity(text, mesh.public_key, text) owner to mesh_definer;
+grant execute on function mesh.keep_identity(text, mesh.public_key, text) to mesh_agent;

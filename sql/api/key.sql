@@ -8,7 +8,7 @@ create policy key_insert on mesh_data.key for insert to mesh_agent
   with check (kind = 'agent' and mesh_id = any ((select mesh_lib.owned_meshes())::uuid[]));
 
 create function mesh.create_agent_key(inout agent text, identity_key mesh.public_key, secret mesh.new_secret, certificate mesh.signed,
-  manage boolean default true, wrapped text default null, out mesh text, out mesh_id uuid, out owner text, out key_id uuid)
+  manage boolean default true, out mesh text, out mesh_id uuid, out owner text, out key_id uuid)
 language plpgsql volatile set search_path = '' as $$
 declare
   _agent constant mesh_data.agent := mesh_lib.agent_named(create_agent_key.agent);
@@ -32,9 +32,6 @@ begin
   set key_at = case when a.identity_key <> decode(create_agent_key.identity_key, 'hex') then mesh_lib.now() else a.key_at end,
     identity_key = decode(create_agent_key.identity_key, 'hex'), chain = jsonb_build_array(create_agent_key.certificate::jsonb)
   where a.agent_id = _agent.agent_id;
-  if create_agent_key.wrapped is not null then
-    perform mesh_lib.keep_identity(_agent.agent_id, create_agent_key.wrapped);
-  end if;
   perform mesh_lib.record(_agent.mesh_id, 'agent_key_created', jsonb_build_object('agent', _agent.name, 'key_id', create_agent_key.key_id));
   create_agent_key.agent := _agent.name;
 end
@@ -50,9 +47,8 @@ identity_key: the agent's durable public key; another one than before replaces i
 secret: the scoped key's verifier and public key; the client makes the key and keeps it.
 certificate: the account's signature over this call.
 manage: may this key add and edit agents; default true.
-wrapped: the private half of the identity, sealed by the client under the account key, for your other machines; default not kept.
 example: mesh setup backend$$;
-grant execute on function mesh.create_agent_key(text, mesh.public_key, mesh.new_secret, mesh.signed, boolean, text) to mesh_agent;
+grant execute on function mesh.create_agent_key(text, mesh.public_key, mesh.new_secret, mesh.signed, boolean) to mesh_agent;
 
 create function mesh.list_keys() returns table (
   key_id uuid, kind text, mesh text, agent text, key text, manage boolean, created_at timestamptz, expires_at timestamptz, revoked_at timestamptz, this boolean

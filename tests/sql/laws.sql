@@ -104,7 +104,7 @@ insert into t.definer values
   ('mesh_lib.ack_many', 'mesh_definer', 'settles for each caller of a batch'),
   ('mesh_lib.send_one', 'mesh_definer', 'delivers, for functions that send among other things'),
   ('mesh_lib.check_scheduled', 'mesh_definer', 'addresses as deliver does, before it is stored'),
-  ('mesh_lib.keep_identity', 'mesh_definer', 'writes what mesh_agent only reads'),
+  ('mesh.keep_identity', 'mesh_definer', 'writes what mesh_agent only reads'),
   ('mesh.grant_key', 'mesh_definer', 'writes what another may read'),
   ('mesh.list_key_requests', 'mesh_definer', 'requests of others, for messages of the caller''s'),
   ('mesh.request_keys', 'mesh_definer', 'finds messages that the caller cannot see yet'),

@@ -169,13 +169,16 @@ impl Owner {
             .function("create_agent_key")
             .cloned()
             .ok_or_else(|| Error::new(404, "the relay makes no keys for agents"))?;
-        let wrapped = self.key.wrap_identity(&self.mesh_id, name, &identity);
-        let arguments = Map::from_iter([
+        let mut arguments = Map::from_iter([
             ("agent".to_owned(), json!(name)),
             ("identity_key".to_owned(), json!(identity.public_key())),
-            ("manage".to_owned(), json!(true)),
-            ("wrapped".to_owned(), json!(wrapped)),
         ]);
+        // First: an agent that has an identity has it on the account's other machines, too.
+        let wrapped = self.key.wrap_identity(&self.mesh_id, name, &identity);
+        let mut keeping = arguments.clone();
+        keeping.insert("wrapped".into(), wrapped.into());
+        self.client.call("keep_identity", &keeping).await?;
+        arguments.insert("manage".into(), true.into());
         let options = fill::Options {
             secret: Some(held.key.clone()),
             ..fill::Options::default()
