@@ -2,9 +2,10 @@
 //!
 //! Arguments of type `mesh.sealed` and `mesh.sealed_data` are sealed for the readers that the relay names and this machine
 //! has checked; `mesh.frames`, `mesh.envelope` columns and pushed frames are opened, and what cannot be is shown with its
-//! reason and reported. `people` knows whose key is whose, `send` seals, `open` opens, `settled` remembers what was read,
-//! `grant` lets others read what came before them.
+//! reason and reported. `people` knows whose key is whose, `send` seals, `open` opens what `agree` finds as it was signed,
+//! `settled` remembers what was read, `grant` lets others read what came before them.
 
+mod agree;
 mod grant;
 mod open;
 mod people;

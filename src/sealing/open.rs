@@ -1,20 +1,20 @@
-//! Opening what others sealed, and holding what the server shows of it against what its sender signed.
+//! Opening what others sealed, and saying why where that cannot be.
 
 use super::{
     Exchange, Me, Sealing,
+    agree::{Sender, agrees},
     people::time_of,
-    send::{addresses, object},
+    send::object,
     settled::{Frame, Settled},
 };
 use crate::{
     catalogue::Function,
-    crypto::envelope::{self, Document, Opened, Unopened},
+    crypto::envelope::{self, Document, Opened},
     error::Result,
     pins::Mesh,
 };
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use time::{Duration, OffsetDateTime};
 
 /// The member of a message that holds what is sealed, and the member where it is shown.
 const ENVELOPE: &str = "envelope";
@@ -24,8 +24,6 @@ const DATA: &str = "data";
 pub const UNOPENED: &str = "unopened";
 /// Of what kind the sender of a server's own notice is.
 pub const SERVER: &str = "server";
-/// How far the clocks of two machines may be apart.
-const SKEW: Duration = Duration::minutes(10);
 
 /// Whether a result of `function` may hold something sealed.
 pub fn shows(function: &Function) -> bool {
@@ -183,51 +181,6 @@ impl Content {
     }
 }
 
-/// Who sealed a message, as pinned.
-struct Sender {
-    name: String,
-    key: String,
-    is_owner: bool,
-}
-
-impl Sender {
-    fn of(
-        sealing: &Sealing,
-        me: &Me,
-        mesh: &Mesh,
-        id: &str,
-        row: &Map<String, Value>,
-    ) -> std::result::Result<Sender, String> {
-        let own = sealing.keys.signer.public_key();
-        let (name, key) = match mesh.agents.get(id) {
-            _ if id == me.agent_id => (me.agent.clone(), own),
-            Some(agent) => (agent.name.clone(), agent.key.clone()),
-            None => {
-                let from = row.get("from").and_then(Value::as_str);
-                return Err(format!(
-                    "nobody vouches for the key of {}",
-                    from.unwrap_or("its sender")
-                ));
-            }
-        };
-        let is_owner = mesh.is_owner(&key);
-        Ok(Sender {
-            name,
-            key,
-            is_owner,
-        })
-    }
-}
-
-impl Sender {
-    fn explain(&self, why: &Unopened) -> String {
-        match why {
-            Unopened::SignedBy => format!("{why}: if {0} has a new one, mesh trust {0}", self.name),
-            other => other.to_string(),
-        }
-    }
-}
-
 /// Plain text is believed in an open mesh, and in a sealed one if it is older than the sealing.
 fn plain(mesh: &Mesh, row: &mut Map<String, Value>) -> std::result::Result<(), String> {
     let said = [MESSAGE, DATA]
@@ -244,93 +197,6 @@ fn plain(mesh: &Mesh, row: &mut Map<String, Value>) -> std::result::Result<(), S
     is_older
         .then_some(())
         .ok_or_else(|| "not sealed".to_owned())
-}
-
-/// Whether all that the server shows of a message is what its sender signed; else what is not.
-fn agrees(
-    me: &Me,
-    row: &mut Map<String, Value>,
-    occurrence: Option<&str>,
-    document: &Document,
-    sender: &Sender,
-) -> std::result::Result<(), String> {
-    if document.mesh != me.mesh {
-        return Err("it is from another mesh".into());
-    }
-    is_in_its_place(me, row, document, occurrence)?;
-    let signed = |name: &str| document.arguments.get(name).filter(|v| !v.is_null());
-    let kind = if sender.is_owner { "person" } else { "agent" };
-    let to = signed("to").map(addresses);
-    let waits_for_role = to
-        .iter()
-        .flatten()
-        .any(|address| address.starts_with("role:"));
-    let reply_to = signed("reply_to").or(signed("message_id"));
-    let mentions = |value: &Value| addresses(value);
-    let differs = |name: &str, is_same: &dyn Fn(&Value) -> bool| match row.get(name) {
-        Some(shown) if !is_same(shown) => Err(format!("its {name} was changed on the way")),
-        _ => Ok(()),
-    };
-    differs("from", &|shown| *shown == sender.name)?;
-    differs("from_kind", &|shown| *shown == kind)?;
-    differs("to", &|shown| {
-        to.as_ref().is_none_or(|to| addresses(shown) == *to)
-    })?;
-    differs("priority", &|shown| match signed("priority") {
-        Some(priority) => shown == priority,
-        None => waits_for_role || shown == "next",
-    })?;
-    differs("reply_to", &|shown| match reply_to {
-        Some(id) => shown == id,
-        None => shown.is_null() || to.is_none(),
-    })?;
-    differs("mentions", &|shown| {
-        mentions(shown) == signed("mentions").map(mentions).unwrap_or_default()
-    })?;
-    differs("sent_at", &|shown| {
-        let off = time_of(shown).map(|at| at - document.sent_at);
-        occurrence.is_some() || off.is_some_and(|off| off.abs() <= SKEW)
-    })?;
-    if reply_to.is_none() && to.is_none() {
-        // The server's word, and nobody's signature.
-        for name in ["to", "reply_to"] {
-            if let Some(unsigned) = row.get_mut(name) {
-                *unsigned = Value::Null;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Whether a message is where its sender put it: under its own id, or at its time if it was scheduled.
-fn is_in_its_place(
-    me: &Me,
-    row: &Map<String, Value>,
-    document: &Document,
-    occurrence: Option<&str>,
-) -> std::result::Result<(), String> {
-    let is_scheduled = ["at", "in", "cron"]
-        .iter()
-        .any(|name| document.arguments.get(*name).is_some_and(|v| !v.is_null()));
-    let Some(id) = row.get("message_id") else {
-        return (document.sender == me.agent_id)
-            .then_some(())
-            .ok_or_else(|| "it is not yours".to_owned());
-    };
-    match occurrence.map(|at| time_of(&at.into())) {
-        None if is_scheduled => Err("it was scheduled, and comes without its time".into()),
-        None if *id != document.id => Err("it is a replay: it was sent under another id".into()),
-        Some(_) if !is_scheduled => Err("it is a replay: it was not scheduled".into()),
-        Some(at) => {
-            let is_due = |at: OffsetDateTime| {
-                document.sent_at - SKEW <= at && at <= OffsetDateTime::now_utc() + SKEW
-            };
-            at.is_some_and(is_due)
-                .then_some(())
-                .ok_or_else(|| "it comes at another time than it was scheduled for".to_owned())
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Takes note of a message in the inbox; why it is a replay, or what came before it and was sent after it.
