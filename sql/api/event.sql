@@ -57,7 +57,7 @@ end
 $$;
 comment on function mesh.list_events is $$---
 cli: events <mesh>
-alias: event list
+alias: event list, events list
 who: agent
 columns: happened_at by event detail
 follow: after cursor event_id follow

@@ -210,7 +210,7 @@ end
 $$;
 comment on function mesh.recall is $$---
 cli: recall <query>
-alias: memory list
+alias: memory list, memory search
 who: agent
 mcp: core
 columns: key content tags private remembered_by remembered_at memory_id
@@ -264,7 +264,7 @@ end
 $$;
 comment on function mesh.forget is $$---
 cli: forget <key>
-alias: memory remove
+alias: memory remove, memory forget
 who: agent
 ---
 Forget a memory, shared or your own: nothing shows it any more, and its key is free.

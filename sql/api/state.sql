@@ -157,6 +157,7 @@ end
 $$;
 comment on function mesh.delete_state is $$---
 cli: state delete <key>
+alias: state remove, state unset
 who: agent
 ---
 Delete a key of the mesh. Set again, its versions go on counting.
