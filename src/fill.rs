@@ -28,7 +28,7 @@ pub struct Options<'a> {
 pub async fn call(
     client: &Client,
     function: &Function,
-    arguments: Map<String, Value>,
+    mut arguments: Map<String, Value>,
     signer: Option<&Signer>,
     options: Options<'_>,
 ) -> Result<Value> {
@@ -37,6 +37,14 @@ pub async fn call(
     if function.arguments.iter().any(|a| a.kind == "mesh.signed") && signer.is_some() {
         bound = client.bound_to_mesh().await?;
         client = &bound;
+        if let (Some(sealing), Some(mesh)) = (options.sealing, &client.target.mesh) {
+            sealing.must_be_wanted(mesh)?;
+            if sealing.knows_sealed(mesh)? {
+                for argument in missing(function, &arguments, "mesh.mode") {
+                    arguments.insert(argument.name.clone(), "sealed".into());
+                }
+            }
+        }
     }
     let filled = fill(
         function,

@@ -83,6 +83,16 @@ impl Pins {
         Ok(self.book()?.meshes.get(id).cloned().unwrap_or_default())
     }
 
+    /// The ids of the meshes that had this name when they were seen last.
+    pub fn called(&self, name: &str) -> Result<Vec<String>> {
+        let book = self.book()?;
+        let named = book
+            .meshes
+            .iter()
+            .filter(|(_, mesh)| mesh.name.eq_ignore_ascii_case(name));
+        Ok(named.map(|(id, _)| id.clone()).collect())
+    }
+
     /// Reads, changes and writes what is pinned of a mesh, under a lock, atomically. When `change` fails, nothing changes.
     pub fn update<T>(&self, id: &str, change: impl FnOnce(&mut Mesh) -> Result<T>) -> Result<T> {
         self.home.create()?;
@@ -117,10 +127,12 @@ impl Pins {
         })
     }
 
-    /// Takes note that the person at this machine wants their own mesh sealed, or open.
+    /// Takes note that the person at this machine wants their own mesh sealed, or open. Of a new one before its owner is
+    /// pinned.
     pub fn want(&self, id: &str, sealed: bool) -> Result<()> {
         self.update(id, |mesh| {
-            if sealed && !mesh.sealed {
+            // In a mesh that is new nothing was ever plain.
+            if sealed && !mesh.sealed && !mesh.owner_key.is_empty() {
                 mesh.sealed_at = Some(OffsetDateTime::now_utc());
             }
             mesh.sealed = sealed;

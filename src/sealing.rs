@@ -61,6 +61,8 @@ pub struct Sealing {
     home: Home,
     pins: Pins,
     keys: Keys,
+    /// The mesh to be in, by id or name, where that is known here.
+    wanted: Option<String>,
     /// Once it was asked; None outside of a mesh.
     me: Mutex<Option<Option<Arc<Me>>>>,
     /// For whom the last message was sealed that went to the same addresses.
@@ -83,9 +85,16 @@ impl Sealing {
             home: home.clone(),
             pins: Pins::new(home),
             keys,
+            wanted: None,
             me: Mutex::default(),
             readers: Mutex::default(),
         }
+    }
+
+    /// The same in this mesh, by id or name: what the relay says of another one is refused.
+    pub fn in_mesh(mut self, mesh: Option<String>) -> Sealing {
+        self.wanted = mesh;
+        self
     }
 
     /// One call: sealed if it says something in a sealed mesh, its result opened.
@@ -104,6 +113,10 @@ impl Sealing {
             return exchange.call(&function.name, arguments).await;
         }
         let Some(mut me) = self.me(exchange).await? else {
+            if says {
+                let message = "which mesh? Name one with --mesh: the relay says that this key is in none, and nothing was sent";
+                return Err(Error::new(400, message).hint("mesh projects"));
+            }
             return exchange.call(&function.name, arguments).await;
         };
         let mut answer = self

@@ -89,7 +89,7 @@ impl Session {
             is_bare: false,
             session: Some(session.clone()),
         };
-        let sealing = Arc::new(Sealing::new(home, keys));
+        let sealing = Arc::new(Sealing::new(home, keys).in_mesh(target.mesh.clone()));
         let mut keeper = Keeper {
             client: Client::new(target)?,
             identity,

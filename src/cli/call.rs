@@ -66,15 +66,14 @@ fn pin(function: &Function, wish: Option<&Value>, result: &Value, context: &Cont
     }
     let pins = Pins::new(&context.home);
     let name = result["mesh"].as_str().unwrap_or_default();
-    pins.own(id, name, &account.key.signer().public_key())?;
     let usual = function.arguments.iter().find(|a| a.name == "mode");
-    match wish
+    if let Some(mode) = wish
         .or(usual.map(|mode| &mode.default))
         .and_then(Value::as_str)
     {
-        Some(mode) => pins.want(id, mode == "sealed"),
-        None => Ok(()),
+        pins.want(id, mode == "sealed")?;
     }
+    pins.own(id, name, &account.key.signer().public_key())
 }
 
 async fn call(

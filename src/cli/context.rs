@@ -37,7 +37,10 @@ impl Context {
             is_bare: held.identity.is_none(),
             session: None,
         };
-        Some(Sealing::new(&self.home, keys))
+        let own = self.credential.as_ref().filter(|c| c.kind == "agent");
+        let own = own.and_then(|credential| credential.mesh_id.clone());
+        let wanted = own.or_else(|| self.client.target.mesh.clone());
+        Some(Sealing::new(&self.home, keys).in_mesh(wanted))
     }
 }
 

@@ -128,7 +128,10 @@ async fn pin(
 ) -> Result<()> {
     let (Some(mesh_id), Some(agent_id)) = (who["mesh_id"].as_str(), who["agent_id"].as_str())
     else {
-        return Ok(());
+        return Err(
+            Error::new(403, "the relay says that who joined is no agent")
+                .hint("ask who invited you"),
+        );
     };
     let asked = one("agent_ids", json!([agent_id]));
     let client = place.client(Some(&held.key))?;
@@ -160,7 +163,17 @@ async fn pin(
     if !is_expected || who["owner_key"].as_str().is_some_and(|key| key != owner) {
         return Err(refused("its key is another".into()));
     }
+    let first = chain[0]["document"].as_str().unwrap_or_default();
+    let first: Value = serde_json::from_str(first).unwrap_or_default();
+    let is_sealed = first["arguments"]["mode"] == "sealed";
+    if is_sealed && who["mode"] != "sealed" {
+        let message = "this invite is to a sealed mesh, and the relay says that it is open";
+        return Err(Error::new(403, message).hint("ask who invited you"));
+    }
     let pins = Pins::new(place.home);
+    if is_sealed || who["mode"] == "sealed" {
+        pins.want(mesh_id, true)?;
+    }
     pins.own(mesh_id, who["mesh"].as_str().unwrap_or_default(), &owner)
 }
 

@@ -192,12 +192,13 @@ impl Link {
     }
 
     async fn open(&self, window: &Window) -> Result<(Live, mpsc::Receiver<Notice>)> {
-        let (home, mut target, identity) = self.credential().await?;
+        let (home, mut target, identity, own) = self.credential().await?;
         let whoami = Client::new(target.clone())?
             .call("whoami", &Map::new())
             .await?;
         // The hello is signed for the mesh's id: a name may mean another mesh to somebody else, or later.
-        target.mesh = whoami["mesh_id"].as_str().map(str::to_owned);
+        let said = whoami["mesh_id"].as_str().map(str::to_owned);
+        target.mesh = own.or(said);
         let (session, answer, notices) =
             Session::open(&home, target.clone(), identity, window.clone()).await?;
         self.announcer
@@ -251,17 +252,17 @@ impl Link {
         })
     }
 
-    /// Where and as whom: the agent's own key and identity.
-    async fn credential(&self) -> Result<(Home, Target, Signer)> {
+    /// Where and as whom: the agent's own key and identity, and the id of its mesh as far as this machine knows it.
+    async fn credential(&self) -> Result<(Home, Target, Signer, Option<String>)> {
         let context = context::resolve(&self.options.globals).await?;
-        let is_account = context
-            .credential
-            .is_some_and(|credential| credential.kind == "account");
+        let credential = context.credential.as_ref();
+        let is_account = credential.is_some_and(|credential| credential.kind == "account");
+        let own = credential.and_then(|credential| credential.mesh_id.clone());
         let identity = context.signer.filter(|_| !is_account).ok_or_else(|| {
             let agent = self.options.agent.as_deref().unwrap_or("<agent>");
             Error::new(401, "this window is no agent: there is no key of one here")
                 .hint(format!("mesh setup {agent}"))
         })?;
-        Ok((context.home, context.client.target, identity))
+        Ok((context.home, context.client.target, identity, own))
     }
 }

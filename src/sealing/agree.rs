@@ -8,6 +8,19 @@ use crate::{
 use serde_json::{Map, Value};
 use time::{Duration, OffsetDateTime};
 
+/// The members of a message in an inbox, beside its envelope.
+pub const FRAME: [&str; 10] = [
+    "message_id",
+    "from",
+    "from_kind",
+    "to",
+    "priority",
+    "message",
+    "mentions",
+    "data",
+    "reply_to",
+    "sent_at",
+];
 /// How far the clocks of two machines may be apart.
 const SKEW: Duration = Duration::minutes(10);
 

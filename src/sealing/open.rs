@@ -2,7 +2,7 @@
 
 use super::{
     Exchange, Me, Sealing,
-    agree::{Sender, agrees},
+    agree::{FRAME, Sender, agrees},
     people::time_of,
     send::object,
     settled::{Frame, Settled},
@@ -10,7 +10,7 @@ use super::{
 use crate::{
     catalogue::Function,
     crypto::envelope::{self, Document, Opened},
-    error::Result,
+    error::{Error, Result},
     pins::Mesh,
 };
 use serde_json::{Map, Value, json};
@@ -36,8 +36,8 @@ pub fn shows(function: &Function) -> bool {
 enum Place<'a> {
     /// In the inbox, taken under this claim if it was.
     Inbox(Option<&'a str>),
-    /// In a list of what there was.
-    History,
+    /// In a list of what there was, with these columns.
+    History(&'a [&'a str]),
 }
 
 impl Sealing {
@@ -55,12 +55,19 @@ impl Sealing {
                 Value::Array(rows) => rows.iter_mut().collect(),
                 row => vec![row],
             };
-            self.open_rows(exchange, me, rows, Place::History).await?;
+            let known: Vec<&str> = function.returns.names().collect();
+            self.open_rows(exchange, me, rows, Place::History(&known))
+                .await?;
         }
         let claim = result["claim"].as_str().map(str::to_owned);
         for (name, _) in kinds.iter().filter(|(_, kind)| *kind == "mesh.frames") {
-            let frames = result.get_mut(*name).and_then(Value::as_array_mut);
-            let rows = frames.into_iter().flatten().collect();
+            let Some(frames) = result.get_mut(*name).filter(|frames| !frames.is_null()) else {
+                continue;
+            };
+            let frames = frames
+                .as_array_mut()
+                .ok_or_else(|| Error::internal(format!("the relay's {name} are no list")))?;
+            let rows = frames.iter_mut().collect();
             self.open_rows(exchange, me, rows, Place::Inbox(claim.as_deref()))
                 .await?;
         }
@@ -93,25 +100,33 @@ impl Sealing {
         place: Place<'_>,
     ) -> Result<()> {
         let taken: Vec<Content> = rows.iter_mut().map(|row| Content::out_of(row)).collect();
-        let senders: BTreeSet<String> = taken
+        let claimed: Vec<Option<Document>> = taken
             .iter()
-            .filter_map(|content| envelope::document_of(&content.envelope).ok())
-            .map(|document| document.sender)
+            .map(|content| envelope::document_of(&content.envelope).ok())
             .collect();
+        let senders = claimed.iter().flatten();
+        let senders: BTreeSet<String> = senders.map(|document| document.sender.clone()).collect();
         self.meet(exchange, me, senders).await?;
         let mesh = self.mesh(me)?;
         let mut failed: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-        for (row, content) in rows.iter_mut().zip(taken) {
+        let ids = rows.iter().filter_map(|row| row["message_id"].as_str());
+        let shown: BTreeSet<String> = ids.map(str::to_owned).collect();
+        for ((row, content), claimed) in rows.iter_mut().zip(taken).zip(claimed) {
             let Err(why) = self.open_row(me, &mesh, row, content, place) else {
                 continue;
             };
             close(row, &why);
-            if place != Place::History && row["message_id"].is_string() {
+            if let Place::Inbox(_) = place {
                 let ids = failed.entry(why).or_default();
                 ids.push(row["message_id"].clone());
+                // The sender is to hear of it also where the server shows it under another id, unless it came under its own.
+                let own = claimed.map(|document| document.id);
+                let own = own.filter(|own| !shown.contains(own) && !me.settled.knows(own));
+                ids.extend(own.map(Value::from));
+                ids.retain(is_id);
             }
         }
-        for (why, ids) in failed {
+        for (why, ids) in failed.into_iter().filter(|(_, ids)| !ids.is_empty()) {
             let arguments = object(json!({"message_ids": ids, "reason": why}));
             if let Err(error) = exchange.call("report_unopened", &arguments).await {
                 tracing::debug!("what was not opened was not reported: {error}");
@@ -130,12 +145,22 @@ impl Sealing {
         place: Place<'_>,
     ) -> std::result::Result<(), String> {
         let Some(row) = row.as_object_mut() else {
-            return Ok(());
+            return match mesh.sealed {
+                true => Err("it is no message".into()),
+                false => Ok(()),
+            };
         };
         let Content {
             envelope,
             occurrence,
         } = content;
+        if mesh.sealed {
+            // What is neither signed nor known is not shown beside what is.
+            match place {
+                Place::Inbox(_) => row.retain(|name, _| FRAME.contains(&name.as_str())),
+                Place::History(known) => row.retain(|name, _| known.contains(&name.as_str())),
+            }
+        }
         if envelope["notice"] == true {
             row.insert("from".into(), "mesh (server)".into());
             row.insert("from_kind".into(), SERVER.into());
@@ -211,7 +236,10 @@ fn taken(
     let is_once = document.arguments.get("cron").is_none_or(Value::is_null);
     let occurrence = match occurrence {
         Some(_) if is_once => "once".to_owned(),
-        Some(at) => at.replace(char::is_whitespace, "T"),
+        // However it is written.
+        Some(at) => time_of(&at.into())
+            .map_or(0, |at| at.unix_timestamp_nanos())
+            .to_string(),
         None => "-".to_owned(),
     };
     settled.take(&Frame {
@@ -237,8 +265,17 @@ fn show(row: &mut Map<String, Value>, body: Map<String, Value>) {
     row.insert("sealed".into(), true.into());
 }
 
+fn is_id(value: &Value) -> bool {
+    value
+        .as_str()
+        .is_some_and(|id| uuid::Uuid::parse_str(id).is_ok())
+}
+
 /// Shows why there is nothing to read.
 fn close(row: &mut Value, why: &str) {
+    if !row.is_object() {
+        *row = json!({});
+    }
     let Some(row) = row.as_object_mut() else {
         return;
     };

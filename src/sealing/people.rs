@@ -32,8 +32,16 @@ impl Sealing {
     fn agreed(&self, who: &Value) -> Result<Option<Me>> {
         let text = |name: &str| who[name].as_str().unwrap_or_default().to_owned();
         let (mesh, agent_id) = (text("mesh_id"), text("agent_id"));
+        self.must_be_wanted(&mesh)?;
         if mesh.is_empty() || agent_id.is_empty() {
-            return Ok(None);
+            let is_known = self.wanted.is_some() && !self.keys.is_bare;
+            return match is_known || self.knows_sealed(&mesh)? {
+                true => Err(
+                    Error::new(409, "the relay says that this key is no agent's here")
+                        .hint("mesh doctor"),
+                ),
+                false => Ok(None),
+            };
         }
         let is_sealed = self.pin(&mesh, who)?;
         Ok(Some(Me {
@@ -44,6 +52,30 @@ impl Sealing {
             is_account: who["kind"] == "account",
             is_sealed,
         }))
+    }
+
+    /// ME409 when `mesh`, by id, is not the one that is wanted, by id or name, as far as this machine knows.
+    pub fn must_be_wanted(&self, mesh: &str) -> Result<()> {
+        let Some(wanted) = &self.wanted else {
+            return Ok(());
+        };
+        let name = wanted.rsplit('/').next().unwrap_or(wanted);
+        let known = match uuid::Uuid::parse_str(wanted) {
+            Ok(id) => vec![id.to_string()],
+            Err(_) => self.pins.called(name)?,
+        };
+        if known.is_empty() || known.iter().any(|id| id == mesh) {
+            return Ok(());
+        }
+        let message = format!(
+            "the relay says that {wanted} is another mesh than this machine has seen, or none"
+        );
+        Err(Error::new(409, message).hint("mesh doctor"))
+    }
+
+    /// Whether this machine knows a mesh, by id, to be sealed.
+    pub fn knows_sealed(&self, mesh: &str) -> Result<bool> {
+        Ok(self.pins.mesh(mesh)?.sealed)
     }
 
     /// Pins the mesh as whoami describes it, or finds that it is another one than before. Whether it is sealed.
@@ -68,7 +100,8 @@ impl Sealing {
                 let now = OffsetDateTime::now_utc();
                 let since = time_of(&who["mode_at"]).unwrap_or(now).min(now);
                 mesh.sealed = true;
-                mesh.sealed_at = (was_open || who["mode_at"].is_string()).then_some(since);
+                // Only who saw it open believes that anything in it was ever plain.
+                mesh.sealed_at = was_open.then_some(since);
             } else if mesh.sealed && !says_sealed {
                 let message = format!(
                     "{} was sealed when this machine saw it last, and the relay now says it is open: what you send would be readable",

@@ -82,6 +82,21 @@ impl Settled {
         if known.acknowledged.contains(&frame.message_id) {
             return Err("it is a replay: it was read and acknowledged before".into());
         }
+        // The words of a line: none may make up another.
+        let words = [
+            &frame.claim,
+            &frame.sender,
+            &frame.priority,
+            &frame.id,
+            &frame.occurrence,
+            &frame.message_id,
+        ];
+        if words
+            .iter()
+            .any(|word| word.is_empty() || word.contains(char::is_whitespace))
+        {
+            return Err("it is a replay, or none can tell: its id is none".into());
+        }
         let name = (frame.id.clone(), frame.occurrence.clone());
         let before = known.messages.get(&name);
         if before.is_some_and(|before| *before != frame.message_id) {
@@ -97,6 +112,15 @@ impl Settled {
         );
         self.write(&mut known, &mut file, &line).map_err(broken)?;
         Ok(late)
+    }
+
+    /// Whether a message came under the id its sender gave it.
+    pub fn knows(&self, id: &str) -> bool {
+        let mut known = self.known.lock().expect("nothing panics under this lock");
+        let _ = self.catch_up(&mut known);
+        known
+            .messages
+            .contains_key(&(id.to_owned(), "-".to_owned()))
     }
 
     /// What was taken under `claim` is done with.

@@ -499,7 +499,8 @@ async fn each_field_that_is_changed_on_the_way_is_noticed() {
         );
         let reports = bob.relay.made("report_unopened");
         assert_eq!(reports.len(), 1, "{field}");
-        assert_eq!(reports[0]["message_ids"], json!([shown["message_id"]]));
+        let ids = reports[0]["message_ids"].as_array().unwrap();
+        assert!(ids.contains(&shown["message_id"]), "{field}");
         assert_eq!(reports[0]["reason"], told);
     }
 }

@@ -71,7 +71,11 @@ fn calls(seen: &Seen, function: &str) -> Vec<Value> {
 
 /// Nothing is sealed here, so nothing is kept.
 fn home() -> Home {
-    Home::find(Some(std::path::Path::new("no-such-folder"))).unwrap()
+    thread_local! {
+        // Each test has its thread, and the folder goes with it.
+        static FOLDER: tempfile::TempDir = tempfile::tempdir().unwrap();
+    }
+    FOLDER.with(|folder| Home::find(Some(folder.path())).unwrap())
 }
 
 fn opened() -> Option<Value> {
@@ -82,11 +86,16 @@ fn object(value: Value) -> Map<String, Value> {
     value.as_object().unwrap().clone()
 }
 
+fn in_the_open() -> Option<Value> {
+    Some(json!({"result": {"mesh_id": "m", "agent_id": "a", "mode": "open"}}))
+}
+
 #[tokio::test]
 async fn a_broken_connection_is_resumed_and_harmless_calls_are_repeated() {
     let (target, seen) = relay(|on, frame| match frame["call"].as_str().unwrap() {
         "open_session" => opened(),
         _ if on == 0 => None,
+        "whoami" => in_the_open(),
         _ => Some(json!({"result": {"on": on}})),
     })
     .await;
@@ -133,7 +142,7 @@ async fn a_broken_connection_is_resumed_and_harmless_calls_are_repeated() {
 async fn a_call_that_may_have_happened_is_not_made_twice() {
     let (target, seen) = relay(|on, frame| match frame["call"].as_str().unwrap() {
         "open_session" => opened(),
-        "whoami" => Some(json!({"result": {}})),
+        "whoami" => in_the_open(),
         _ if on == 0 => None,
         _ => Some(json!({"result": {}})),
     })

@@ -9,7 +9,6 @@ pub mod editor;
 pub mod http;
 pub mod ledger;
 pub mod postgres;
-pub mod proxy;
 pub mod relay;
 pub mod socket;
 pub mod team;
