@@ -68,6 +68,9 @@ pub struct Agent {
     pub key: String,
     #[serde(with = "time::serde::rfc3339")]
     pub seen_at: OffsetDateTime,
+    /// It is gone, or another has its name now: what it sent can be read, and nothing is sealed for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub former: bool,
 }
 
 impl Pins {
@@ -183,10 +186,12 @@ impl Mesh {
             && (self.owner_key == key || self.former_owner_keys.iter().any(|k| k == key))
     }
 
-    /// Who is pinned with this name and another id.
+    /// Who is pinned with this name and another id, and has it still.
     pub fn namesake(&self, agent_id: &str, name: &str) -> Option<&Agent> {
         let mut others = self.agents.iter().filter(|(id, _)| *id != agent_id);
-        others.find(|(_, agent)| agent.name == name).map(|(_, a)| a)
+        others
+            .find(|(_, agent)| agent.name == name && !agent.former)
+            .map(|(_, a)| a)
     }
 
     /// ME409: the relay names another owner than the pinned one.

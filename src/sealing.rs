@@ -119,13 +119,20 @@ impl Sealing {
             }
             return exchange.call(&function.name, arguments).await;
         };
+        // Another command on this machine may have learned otherwise.
+        if me.is_sealed != self.mesh(&me)?.sealed {
+            self.forget();
+            me = self.me(exchange).await?.unwrap_or(me);
+        }
         let mut answer = self
             .exchange(exchange, function, arguments, &me, says)
             .await;
-        // Refused as plain text: the mesh may have been sealed since this machine asked.
-        if says && !me.is_sealed && answer.as_ref().is_err_and(|e| e.status() == 400) {
+        // Refused as plain text, or as sealed: the mesh may have been sealed, or opened, since this machine asked.
+        let otherwise = if me.is_sealed { 409 } else { 400 };
+        if says && answer.as_ref().is_err_and(|e| e.status() == otherwise) {
             self.forget();
-            if let Some(now) = self.me(exchange).await?.filter(|now| now.is_sealed) {
+            let now = self.me(exchange).await?;
+            if let Some(now) = now.filter(|now| now.is_sealed != me.is_sealed) {
                 me = now;
                 answer = self
                     .exchange(exchange, function, arguments, &me, says)

@@ -110,7 +110,8 @@ fn remember_keys(home: &Home, pins: Value) -> Result<()> {
             if mesh.owner_key.is_empty() {
                 *mesh = from;
             } else if mesh.is_owner(&from.owner_key) {
-                for (agent_id, agent) in from.agents {
+                for (agent_id, mut agent) in from.agents {
+                    agent.former |= mesh.namesake(&agent_id, &agent.name).is_some();
                     mesh.agents.entry(agent_id).or_insert(agent);
                 }
             }

@@ -52,7 +52,7 @@ pub async fn run(args: Args, globals: &Globals) -> Result<()> {
 async fn agent(here: &Here, name: &str, yes: bool, as_json: bool) -> Result<()> {
     let peer = here.peer(name).await?;
     let before = peer.pinned.as_ref();
-    let is_new = before.is_none_or(|pinned| pinned.key != peer.key);
+    let is_new = before.is_none_or(|pinned| pinned.former || pinned.key != peer.key);
     if is_new {
         let verdict = peer.doubt.as_ref().map_or_else(
             || "the owner of the mesh vouches for it".to_owned(),
@@ -72,13 +72,14 @@ async fn agent(here: &Here, name: &str, yes: bool, as_json: bool) -> Result<()> 
         ]);
         confirm("Take the new key?", yes)?;
         here.pins.update(&here.mesh_id, |mesh| {
-            let is_namesake =
-                |id: &String, other: &Agent| *id != peer.agent_id && other.name == peer.name;
-            mesh.agents.retain(|id, other| !is_namesake(id, other));
+            // What its namesake sent before stays readable.
+            let named = mesh.agents.values_mut().filter(|a| a.name == peer.name);
+            named.for_each(|agent| agent.former = true);
             let new = Agent {
                 name: peer.name.clone(),
                 key: peer.key.clone(),
                 seen_at: OffsetDateTime::now_utc(),
+                former: false,
             };
             mesh.agents.insert(peer.agent_id.clone(), new);
             Ok(())

@@ -36,8 +36,8 @@ pub async fn run(args: Args, globals: &Globals) -> Result<()> {
     }
     let number = here.safety_number(&peer.key)?;
     let vouched = match &peer.doubt {
-        None => "the owner of the mesh vouches for this key".to_owned(),
-        Some(why) => format!("nobody vouches for this key: {why}"),
+        None => "The owner of the mesh vouches for this key".to_owned(),
+        Some(why) => format!("Nobody vouches for this key: {why}"),
     };
     if globals.json {
         print_json(

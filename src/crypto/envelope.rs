@@ -141,7 +141,7 @@ pub(super) fn seal_with(
     if !canonical::exact(&body) || !canonical::exact(&arguments) {
         return Err(Error::new(
             400,
-            "a sealed message cannot hold integers beyond 2^53",
+            "a sealed message cannot hold integers beyond 2^53: write them as text",
         ));
     }
     let key = ContentKey::generate(rng);

@@ -29,6 +29,7 @@ pub struct Sender {
     pub name: String,
     pub key: String,
     is_owner: bool,
+    pub is_former: bool,
 }
 
 impl Sender {
@@ -40,9 +41,9 @@ impl Sender {
         row: &Map<String, Value>,
     ) -> std::result::Result<Sender, String> {
         let own = sealing.keys.signer.public_key();
-        let (name, key) = match mesh.agents.get(id) {
-            _ if id == me.agent_id => (me.agent.clone(), own),
-            Some(agent) => (agent.name.clone(), agent.key.clone()),
+        let (name, key, is_former) = match mesh.agents.get(id) {
+            _ if id == me.agent_id => (me.agent.clone(), own, false),
+            Some(agent) => (agent.name.clone(), agent.key.clone(), agent.former),
             None => {
                 let from = row.get("from").and_then(Value::as_str);
                 return Err(format!(
@@ -56,6 +57,7 @@ impl Sender {
             name,
             key,
             is_owner,
+            is_former,
         })
     }
 }

@@ -180,6 +180,9 @@ impl Sealing {
             row.insert("late".into(), late.into());
         }
         show(row, body);
+        if sender.is_former {
+            row.insert("from".into(), format!("{} (former)", sender.name).into());
+        }
         Ok(())
     }
 }

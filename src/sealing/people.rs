@@ -149,8 +149,9 @@ impl Sealing {
         Ok(())
     }
 
-    /// The key of an agent as `row` (`agent_id`, `agent`, `identity_key`, `chain`) has it: the pinned one, or one pinned now
-    /// because the owner certified it. ME409 when it has changed, ME403 when nobody vouches for it.
+    /// The key of an agent as `row` (`agent_id`, `agent`, `identity_key`, `chain`, perhaps `removed`) has it: the pinned one,
+    /// or one pinned now because the owner certified it. ME409 when it has changed or is a former agent's, whose messages
+    /// can be read from then on; ME403 when nobody vouches for it.
     pub(super) fn introduce(&self, me: &Me, row: &Value) -> Result<Agent> {
         let text = |name: &str| row[name].as_str().unwrap_or_default();
         let (id, name, key) = (text("agent_id"), text("agent"), text("identity_key"));
@@ -169,7 +170,7 @@ impl Sealing {
             };
         }
         if let Some(pinned) = mesh.agents.get(id) {
-            return match pinned.key == key {
+            return match pinned.key == key && !pinned.former {
                 true => Ok(pinned.clone()),
                 false => Err(changed(&pinned.name)),
             };
@@ -178,23 +179,27 @@ impl Sealing {
             let message = format!("nobody vouches for the key of {name}: {why}");
             Error::new(403, message).hint("mesh peers")
         })?;
-        if mesh
-            .namesake(id, name)
-            .is_some_and(|other| other.key != key)
-        {
+        let former = row["removed"] == true;
+        let namesake = mesh.namesake(id, name);
+        if !former && namesake.is_some_and(|other| other.key != key) {
             return Err(changed(name));
         }
-        let new = agent(name, key);
-        self.pins.update(&me.mesh, |mesh| {
-            let pinned = mesh
-                .agents
-                .entry(id.to_owned())
-                .or_insert_with(|| new.clone());
-            match pinned.key == key {
-                true => Ok(pinned.clone()),
+        let new = Agent {
+            former,
+            ..agent(name, key)
+        };
+        self.pins
+            .update(&me.mesh, |mesh| {
+                let pinned = mesh
+                    .agents
+                    .entry(id.to_owned())
+                    .or_insert_with(|| new.clone());
+                Ok(pinned.clone())
+            })
+            .and_then(|pinned| match pinned.key == key && !pinned.former {
+                true => Ok(pinned),
                 false => Err(changed(name)),
-            }
-        })
+            })
     }
 }
 
@@ -208,6 +213,7 @@ fn agent(name: &str, key: &str) -> Agent {
         name: name.to_owned(),
         key: key.to_owned(),
         seen_at: OffsetDateTime::now_utc(),
+        former: false,
     }
 }
 

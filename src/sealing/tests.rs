@@ -337,6 +337,31 @@ impl Exchange for Refusing<'_> {
 }
 
 #[tokio::test]
+async fn a_mesh_that_is_opened_meanwhile_gets_plain_text_once_a_person_agrees() {
+    let (ann, _) = two();
+    ann.say(json!({"to": "*", "message": "one"})).await.unwrap();
+    *ann.relay.mode.lock().unwrap() = "open";
+    ann.relay.bend(|function, answer| {
+        if function == "say" && answer.is_err() {
+            *answer = Err(Error::new(409, "this mesh is open"));
+        }
+    });
+    let others = pins::Pins::new(&ann.home);
+    let refused = ann.say(json!({"to": "bob", "message": "two"})).await;
+    assert_eq!(refused.unwrap_err().hint, "mesh trust --mode");
+    others.want(MESH, false).unwrap();
+    ann.say(json!({"to": "bob", "message": "three"}))
+        .await
+        .unwrap();
+    let said = ann.relay.made("say");
+    assert_eq!(said.last().unwrap()["message"], "three");
+    others.want(MESH, true).unwrap();
+    let refused = ann.say(json!({"to": "bob", "message": "four"})).await;
+    assert_eq!(refused.unwrap_err().hint, "mesh trust --mode");
+    assert_eq!(ann.relay.made("say").len(), said.len());
+}
+
+#[tokio::test]
 async fn a_key_without_identity_takes_no_mail() {
     let (ann, bob) = two();
     ann.say(json!({"to": "*", "message": "hi"})).await.unwrap();
@@ -533,6 +558,47 @@ async fn a_sender_nobody_vouches_for_is_not_believed() {
     })
     .await;
     assert_eq!(messages[0]["unopened"], "nobody vouches for the key of ann");
+}
+
+#[tokio::test]
+async fn what_a_former_agent_sent_is_read_and_nothing_is_sealed_for_it() {
+    let (ann, bob) = two();
+    ann.say(json!({"to": "*", "message": "the plan"}))
+        .await
+        .unwrap();
+    bob.take().await;
+    let another = pins::Agent {
+        name: "ann".into(),
+        key: Signer::generate().public_key(),
+        seen_at: time::OffsetDateTime::now_utc(),
+        former: false,
+    };
+    let pin = |mesh: &mut pins::Mesh| Ok(mesh.agents.insert("a9".into(), another));
+    bob.sealing.pins.update(MESH, pin).unwrap();
+    ann.carry(&bob);
+    bob.relay.bend(|function, answer| {
+        if let ("list_identities", Ok(rows)) = (function, answer) {
+            let rows = rows.as_array_mut().unwrap().iter_mut();
+            rows.for_each(|row| row["removed"] = (row["agent"] == "ann").into());
+        }
+    });
+    let messages = bob.take().await;
+    assert_eq!(messages[0]["message"], "the plan", "{messages}");
+    assert_eq!(messages[0]["from"], "ann (former)");
+    let error = bob.say(json!({"to": "*", "message": "no"})).await;
+    assert_eq!(error.unwrap_err().hint, "mesh trust ann");
+}
+
+#[tokio::test]
+async fn too_short_and_too_long_is_said_before_it_is_sealed() {
+    let (ann, _) = two();
+    for (message, code) in [("", "ME400"), (&*"x".repeat(65_537), "ME413")] {
+        let said = json!({"to": "*", "message": message});
+        assert_eq!(ann.say(said).await.unwrap_err().code, code);
+    }
+    let said = json!({"to": "*", "message": "x", "data": "x".repeat(65_536)});
+    assert_eq!(ann.say(said).await.unwrap_err().code, "ME413");
+    assert!(ann.relay.made("say").is_empty());
 }
 
 #[tokio::test]
