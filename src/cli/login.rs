@@ -94,7 +94,8 @@ impl SignedIn {
     fn next(&self) -> String {
         match &self.credential.agent {
             Some(agent) => format!("mesh --agent {agent} inbox"),
-            None => "mesh create proj".into(),
+            None if self.new_key.is_some() => "mesh create proj".into(),
+            None => "mesh recover".into(),
         }
     }
 }

@@ -87,7 +87,7 @@ async fn agent(here: &Here, name: &str, yes: bool, as_json: bool) -> Result<()> 
     }
     let said = match is_new {
         true => format!(
-            "{} is trusted with the key {}.",
+            "{} is trusted with the key {}. What it sent meanwhile comes again within 5 minutes; mesh history shows it now.",
             peer.name,
             short(&peer.key)
         ),
