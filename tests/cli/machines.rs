@@ -248,7 +248,9 @@ fn a_changed_key_is_refused_until_it_is_trusted() {
     let seen = guest.ok(&["trust", "backend"]);
     assert!(seen.contains("is the one this machine has seen"), "{seen}");
 
+    owner.ok(&["send", "backend", "hello"]);
     owner.ok(&["setup", "backend", "--new-identity"]);
+    owner.ok(&["send", "backend", "the machine that made the key knows it"]);
     let refused = guest.mesh(&["send", "backend", "hello again"]);
     assert!(
         refused.code == 1 && refused.err.contains("mesh trust backend"),

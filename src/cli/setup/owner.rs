@@ -194,7 +194,17 @@ impl Owner {
         let who = place.whoami(&held.key).await?;
         // The relay took the account's signature for the owner's.
         let mesh = who["mesh"].as_str().unwrap_or_default();
-        Pins::new(home).own(&self.mesh_id, mesh, &self.signer.public_key())?;
+        let pins = Pins::new(home);
+        pins.own(&self.mesh_id, mesh, &self.signer.public_key())?;
+        // Nor does an identity that was made or opened here need anybody's word.
+        pins.update(&self.mesh_id, |mesh| {
+            let id = who["agent_id"].as_str().unwrap_or_default();
+            let pinned = mesh.agents.get_mut(id);
+            if let Some(agent) = pinned.filter(|a| a.name.eq_ignore_ascii_case(name)) {
+                agent.key = identity.public_key();
+            }
+            Ok(())
+        })?;
         place.enter(id, &who).await
     }
 
