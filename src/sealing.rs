@@ -124,6 +124,7 @@ impl Sealing {
             self.forget();
             me = self.me(exchange).await?.unwrap_or(me);
         }
+        let asked = me.settled.mark()?;
         let mut answer = self
             .exchange(exchange, function, arguments, &me, says)
             .await;
@@ -143,7 +144,7 @@ impl Sealing {
         if let Some(claim) = settled::acknowledged(function, arguments) {
             me.settled.acknowledge(claim)?;
         }
-        self.open_result(exchange, function, &me, &mut result)
+        self.open_result(exchange, function, (&me, asked), &mut result)
             .await?;
         Ok(fill::open_result(function, result, &self.mesh(&me)?))
     }

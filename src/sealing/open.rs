@@ -5,7 +5,7 @@ use super::{
     agree::{FRAME, Sender, agrees},
     people::time_of,
     send::object,
-    settled::{Frame, Settled},
+    settled::Frame,
 };
 use crate::{
     catalogue::Function,
@@ -34,8 +34,8 @@ pub fn shows(function: &Function) -> bool {
 /// Where a message stands.
 #[derive(Clone, Copy, PartialEq)]
 enum Place<'a> {
-    /// In the inbox, taken under this claim if it was.
-    Inbox(Option<&'a str>),
+    /// In the inbox, taken under this claim if it was; with what was known when it was asked for.
+    Inbox(Option<&'a str>, usize),
     /// In a list of what there was, with these columns.
     History(&'a [&'a str]),
 }
@@ -46,7 +46,7 @@ impl Sealing {
         &self,
         exchange: &impl Exchange,
         function: &Function,
-        me: &Me,
+        (me, asked): (&Me, usize),
         result: &mut Value,
     ) -> Result<()> {
         let kinds: Vec<_> = function.returns.kinds().collect();
@@ -68,7 +68,7 @@ impl Sealing {
                 .as_array_mut()
                 .ok_or_else(|| Error::internal(format!("the relay's {name} are no list")))?;
             let rows = frames.iter_mut().collect();
-            self.open_rows(exchange, me, rows, Place::Inbox(claim.as_deref()))
+            self.open_rows(exchange, me, rows, Place::Inbox(claim.as_deref(), asked))
                 .await?;
         }
         Ok(())
@@ -80,8 +80,13 @@ impl Sealing {
             let Some(me) = self.me(exchange).await? else {
                 return Ok(());
             };
-            self.open_rows(exchange, &me, vec![&mut frame], Place::Inbox(None))
-                .await
+            self.open_rows(
+                exchange,
+                &me,
+                vec![&mut frame],
+                Place::Inbox(None, usize::MAX),
+            )
+            .await
         };
         match opened.await {
             Err(error) if error.status() == 503 => return Err(error),
@@ -116,7 +121,7 @@ impl Sealing {
                 continue;
             };
             close(row, &why);
-            if let Place::Inbox(_) = place {
+            if let Place::Inbox(..) = place {
                 let ids = failed.entry(why).or_default();
                 ids.push(row["message_id"].clone());
                 // The sender is to hear of it also where the server shows it under another id, unless it came under its own.
@@ -157,7 +162,7 @@ impl Sealing {
         if mesh.sealed {
             // What is neither signed nor known is not shown beside what is.
             match place {
-                Place::Inbox(_) => row.retain(|name, _| FRAME.contains(&name.as_str())),
+                Place::Inbox(..) => row.retain(|name, _| FRAME.contains(&name.as_str())),
                 Place::History(known) => row.retain(|name, _| known.contains(&name.as_str())),
             }
         }
@@ -174,8 +179,8 @@ impl Sealing {
         let opened = envelope::open(&envelope, &self.keys.signer, &sender.key);
         let Opened { document, body } = opened.map_err(|why| sender.explain(&why))?;
         agrees(me, row, occurrence.as_deref(), &document, &sender)?;
-        if let Place::Inbox(claim) = place
-            && let Some(late) = taken(&me.settled, claim, row, occurrence.as_deref(), &document)?
+        if let Place::Inbox(claim, asked) = place
+            && let Some(late) = taken(me, (claim, asked), row, occurrence.as_deref(), &document)?
         {
             row.insert("late".into(), late.into());
         }
@@ -229,8 +234,8 @@ fn plain(mesh: &Mesh, row: &mut Map<String, Value>) -> std::result::Result<(), S
 
 /// Takes note of a message in the inbox; why it is a replay, or what came before it and was sent after it.
 fn taken(
-    settled: &Settled,
-    claim: Option<&str>,
+    me: &Me,
+    (claim, asked): (Option<&str>, usize),
     row: &Map<String, Value>,
     occurrence: Option<&str>,
     document: &Document,
@@ -245,7 +250,8 @@ fn taken(
             .to_string(),
         None => "-".to_owned(),
     };
-    settled.take(&Frame {
+    me.settled.take(&Frame {
+        asked,
         claim: claim.unwrap_or("-").to_owned(),
         sender: document.sender.clone(),
         priority: text(row.get("priority")),

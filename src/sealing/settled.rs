@@ -11,7 +11,7 @@ use crate::{
 };
 use serde_json::{Map, Value};
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     fs::{self, File, OpenOptions},
     io::{Read, Seek, SeekFrom, Write},
     path::PathBuf,
@@ -39,6 +39,8 @@ pub struct Frame {
     pub occurrence: String,
     /// The server's: the same, unless it was scheduled.
     pub message_id: String,
+    /// How much was known when it was asked for: another process may have acknowledged it since.
+    pub asked: usize,
 }
 
 #[derive(Default)]
@@ -49,7 +51,8 @@ struct Known {
     /// What a sender sent, and under which id it came.
     messages: HashMap<(String, String), String>,
     claims: HashMap<String, Vec<String>>,
-    acknowledged: HashSet<String>,
+    /// With the line that says so; 0 for what this process acknowledged itself.
+    acknowledged: HashMap<String, usize>,
     /// The youngest id of a sender at a priority.
     youngest: HashMap<(String, String), String>,
 }
@@ -79,7 +82,8 @@ impl Settled {
         let mut known = self.known.lock().expect("nothing panics under this lock");
         let broken = |e: crate::error::Error| format!("what was read before is not known: {e}");
         let mut file = self.catch_up(&mut known).map_err(broken)?;
-        if known.acknowledged.contains(&frame.message_id) {
+        let done = known.acknowledged.get(&frame.message_id);
+        if done.is_some_and(|line| *line <= frame.asked) {
             return Err("it is a replay: it was read and acknowledged before".into());
         }
         // The words of a line: none may make up another.
@@ -123,14 +127,23 @@ impl Settled {
             .contains_key(&(id.to_owned(), "-".to_owned()))
     }
 
+    /// How much is known now, for [`Frame::asked`].
+    pub fn mark(&self) -> Result<usize> {
+        let mut known = self.known.lock().expect("nothing panics under this lock");
+        self.catch_up(&mut known)?;
+        Ok(known.lines)
+    }
+
     /// What was taken under `claim` is done with.
     pub fn acknowledge(&self, claim: &str) -> Result<()> {
         let mut known = self.known.lock().expect("nothing panics under this lock");
         let mut file = self.catch_up(&mut known)?;
-        match known.claims.contains_key(claim) {
-            true => self.write(&mut known, &mut file, &format!("acknowledged {claim}\n")),
-            false => Ok(()),
-        }
+        let Some(ids) = known.claims.get(claim).cloned() else {
+            return Ok(());
+        };
+        self.write(&mut known, &mut file, &format!("acknowledged {claim}\n"))?;
+        known.acknowledged.extend(ids.into_iter().map(|id| (id, 0)));
+        Ok(())
     }
 
     /// Reads what was written since, and returns the log, locked.
@@ -197,7 +210,10 @@ impl Known {
             }
             ["acknowledged", claim] => {
                 let ids = self.claims.remove(claim).unwrap_or_default();
-                self.acknowledged.extend(ids);
+                let line = self.lines;
+                for id in ids {
+                    self.acknowledged.entry(id).or_insert(line);
+                }
             }
             _ => {}
         }

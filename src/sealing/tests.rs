@@ -3,6 +3,7 @@
 use super::*;
 use crate::crypto::envelope;
 use serde_json::json;
+use settled::Frame;
 
 const MESH: &str = "00000000-0000-7000-8000-00000000000e";
 
@@ -674,4 +675,28 @@ async fn another_owner_stops_everything() {
         .await
         .unwrap_err();
     assert!(error.message.contains("another key"), "{error}");
+}
+
+#[test]
+fn what_another_process_acknowledges_meanwhile_is_no_replay() {
+    let directory = tempfile::tempdir().unwrap();
+    let home = Home {
+        root: directory.path().to_owned(),
+    };
+    let (here, there) = (Settled::open(&home, "a"), Settled::open(&home, "a"));
+    let frame = |asked| Frame {
+        claim: "c".into(),
+        sender: "s".into(),
+        priority: "next".into(),
+        id: "i".into(),
+        occurrence: "-".into(),
+        message_id: "i".into(),
+        asked,
+    };
+    there.take(&frame(there.mark().unwrap())).unwrap();
+    let asked = here.mark().unwrap();
+    there.acknowledge("c").unwrap();
+    assert!(here.take(&frame(asked)).is_ok());
+    let asked = here.mark().unwrap();
+    assert!(here.take(&frame(asked)).unwrap_err().contains("replay"));
 }
