@@ -1,13 +1,11 @@
 //! An agent's identity under the account key: how the account's other machines get it, and the server does not.
 
 use super::{Secret, Signer, locked};
-use crate::{
-    canonical,
-    error::{Error, Result},
-};
+use crate::error::{Error, Result};
 use data_encoding::BASE64;
 use rand_core::{CryptoRngCore, OsRng};
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use zeroize::Zeroizing;
 
 const PURPOSE: &str = "mesh/wrap/v1";
@@ -17,6 +15,15 @@ pub struct Unwrapped {
     /// What the agent was called when it was wrapped.
     pub agent: String,
     pub identity: Signer,
+}
+
+/// What is wrapped; its members in the order of RFC 8785. The seed is never copied out of what is wiped.
+#[derive(Serialize, Deserialize)]
+struct Inside<'a> {
+    agent: Cow<'a, str>,
+    mesh: Cow<'a, str>,
+    seed: &'a str,
+    v: u64,
 }
 
 impl Secret {
@@ -34,9 +41,20 @@ impl Secret {
         identity: &Signer,
     ) -> String {
         let seed = identity.seed();
-        let inside = json!({"v": 1, "mesh": mesh, "agent": agent, "seed": seed.as_str()});
-        let inside = Zeroizing::new(canonical::text(&inside));
-        BASE64.encode(&locked::lock(rng, &self.derive(PURPOSE), inside.as_bytes()))
+        let (agent, mesh, seed) = (agent.into(), mesh.into(), seed.as_str());
+        // Large enough not to move, which would leave a copy.
+        let mut inside = Zeroizing::new(Vec::with_capacity(1024));
+        serde_json::to_writer(
+            &mut *inside,
+            &Inside {
+                agent,
+                mesh,
+                seed,
+                v: 1,
+            },
+        )
+        .expect("JSON");
+        BASE64.encode(&locked::lock(rng, &self.derive(PURPOSE), &inside))
     }
 
     /// The identity in `wrapped`, which must be of an agent of this mesh; which one is for the caller to compare.
@@ -49,21 +67,16 @@ impl Secret {
             .ok()
             .and_then(|locked| locked::unlock(&self.derive(PURPOSE), &locked))
             .ok_or_else(|| refuse("does not open with this account key"))?;
-        let inside: Value = serde_json::from_slice(&inside)
-            .map_err(|_| refuse("is of a form that this version does not know"))?;
-        let (Some(agent), Some(seed), 1) = (
-            inside["agent"].as_str(),
-            inside["seed"].as_str(),
-            inside["v"].as_u64().unwrap_or_default(),
-        ) else {
-            return Err(refuse("is of a form that this version does not know"));
-        };
-        if inside["mesh"] != *mesh {
+        let inside: Inside = serde_json::from_slice(&inside)
+            .ok()
+            .filter(|inside: &Inside| inside.v == 1)
+            .ok_or_else(|| refuse("is of a form that this version does not know"))?;
+        if inside.mesh != mesh {
             return Err(refuse("is of an agent in another mesh"));
         }
         Ok(Unwrapped {
-            agent: agent.to_owned(),
-            identity: Signer::from_seed(seed)?,
+            agent: inside.agent.into_owned(),
+            identity: Signer::from_seed(inside.seed)?,
         })
     }
 }

@@ -330,7 +330,7 @@ mod tests {
 
     #[test]
     fn a_notice_of_the_server_is_no_peers() {
-        let mut frame = frame("m1", "task 7 is yours");
+        let mut frame = frame("m1", "number 7 is yours");
         frame["from_kind"] = SERVER.into();
         let content = notice(&frame)["content"].as_str().unwrap().to_owned();
         assert!(

@@ -1,6 +1,7 @@
 //! The README's commands, in its order.
 
 use super::clean::Clean;
+use serde_json::Value;
 
 #[test]
 fn the_readme_works_as_it_stands() {
@@ -91,36 +92,42 @@ fn the_readme_works_as_it_stands() {
     assert_eq!(owner.mesh(&["peers"]).code, 3);
 }
 
-/// The rows of "Every day" on state, memory, tasks, claims and the log.
+/// The rows of "Every day" on what a team knows, as team.json has them: who runs what, its exit code, what it says, and which
+/// field of its first row later lines call `{kept}`.
 fn what_the_team_knows(owner: &Clean, friend: &Clean) {
-    owner.ok(&["state", "set", "deploy/target", "staging"]);
-    let target = friend.ok(&["state", "get", "deploy/target"]);
-    assert!(target.contains("staging"), "{target}");
-    assert!(owner.ok(&["state", "list"]).contains("deploy/target"));
-    owner.ok(&["remember", "staging is db3", "--key", "staging-db"]);
-    let found = friend.ok(&["recall", "where is staging"]);
-    assert!(found.contains("db3"), "{found}");
-    owner.ok(&["forget", "staging-db"]);
-    owner.ok(&["task", "create", "port the header"]);
-    assert!(friend.ok(&["task", "claim"]).contains("port the header"));
-    assert_eq!(owner.mesh(&["task", "claim", "1"]).code, 1, "one has it");
-    friend.ok(&["task", "complete", "1", "ported"]);
-    assert!(owner.mesh(&["tasks"]).err.contains("nothing here"));
-    let claim = friend.json(&["claim", "src/header", "--reason", "porting it"]);
-    let up = owner.ok(&["catch-up"]);
-    assert!(
-        up.contains("deploy/target") && up.contains("src/header"),
-        "{up}"
-    );
-    for word in ["add", "paths"] {
-        let refused = owner.mesh(&["claim", word, "src/header/*.ts", "--reason", "x"]);
-        assert!(refused.err.contains("porting it"), "{refused:?}");
+    let steps: Value = serde_json::from_str(include_str!("team.json")).expect("steps");
+    let mut kept = String::new();
+    for step in steps.as_array().expect("a list") {
+        let who = if step["who"] == "owner" {
+            owner
+        } else {
+            friend
+        };
+        let words = step["run"].as_array().expect("a command").iter();
+        let words = words.map(|word| word.as_str().expect("a word").replace("{kept}", &kept));
+        let command: Vec<String> = words.collect();
+        let command: Vec<&str> = command.iter().map(String::as_str).collect();
+        if let Some(field) = step["keep"].as_str() {
+            kept = who.json(&command)[0][field]
+                .as_str()
+                .expect("a text")
+                .to_owned();
+            continue;
+        }
+        let ran = who.mesh(&command);
+        assert_eq!(
+            ran.code,
+            step["code"].as_i64().unwrap_or(0) as i32,
+            "{command:?} {ran:?}"
+        );
+        for said in step["says"].as_array().into_iter().flatten() {
+            let said = said.as_str().expect("a text");
+            assert!(
+                ran.out.contains(said) || ran.err.contains(said),
+                "{command:?} {ran:?}"
+            );
+        }
     }
-    assert!(owner.ok(&["claims"]).contains("src/header"));
-    let id = claim["claim_id"].as_str().expect("an id");
-    friend.ok(&["claim", "release", id]);
-    assert!(owner.ok(&["events"]).contains("claim_released"));
-    assert!(owner.ok(&["audit", "verify"]).contains("unsealed"));
 }
 
 /// The name of the owner's own agent.
