@@ -67,7 +67,7 @@ who: manage
 ---
 Change an agent's name, role or launch prompt. What is left out stays; an empty text removes.
 agent: the agent's present name.
-name: its new name; mail follows it.
+name: its new name; mail follows it. In a sealed mesh its owner then runs `mesh recover --renamed`: who has not met it yet believes a name only from the owner.
 role: what it is for, up to 200 characters.
 launch_prompt: what its editor is told at launch, up to 20,000 characters.
 example: mesh agent edit backend --role "API"$$;
