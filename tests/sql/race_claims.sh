@@ -5,17 +5,6 @@
 run_sql -o /dev/null -c "select t.agent('racer', 'race', 'w' || n) from generate_series(1, 20) n"
 claim() { status "$1" claim_paths "'{\"patterns\": [\"$2\"], \"reason\": \"x\", \"ttl\": ${3:-600}}'"; }
 claim_id() { run_sql -c "select c.claim_id from mesh_data.claim c join mesh_data.agent a using (agent_id) where a.name = '$1' and '$2' = any (c.patterns) order by c.token desc limit 1"; }
-# Twenty agents, each in a session of its own, run this at once, WHO being each: what they say, each with how often.
-all() {
-  local at jobs=()
-  at=$(($(date +%s) + 2))
-  for n in $(seq 20); do
-    run_sql -c "select pg_sleep(greatest($at - extract(epoch from clock_timestamp()), 0))" -c "${1//WHO/w$n}" >"$dir/w$n.all" 2>&1 &
-    jobs+=($!)
-  done
-  wait "${jobs[@]}"
-  cat "$dir"/w*.all | grep . | sort -V | uniq -c | xargs
-}
 overlaps() {
   run_sql -c "select count(*) from mesh_data.claim x join mesh_data.claim y on y.mesh_id = x.mesh_id and y.agent_id <> x.agent_id and (x.exclusive or y.exclusive) and mesh_lib.any_meet(x.globs, y.globs)
     join mesh_data.mesh m on m.mesh_id = x.mesh_id where m.name = 'race' and x.released_at is null and y.released_at is null and least(x.expires_at, y.expires_at) > now()"

@@ -9,17 +9,6 @@ next() { echo "select coalesce(t.call('$1', 'claim_task') #>> '{answer,task}', '
 depend() { status "$1" update_task "'{\"task\": $2, \"depends_on\": [$3]}'"; }
 complete() { status "$1" complete_task "'{\"task\": $2, \"result\": \"by $1\"}'"; }
 steps() { run_sql -c "select string_agg(concat_ws(' ', s.step, a.name), ', ' order by s.ordinal) from mesh_data.task_step s join mesh_data.task k using (task_id) join mesh_data.mesh m on m.mesh_id = k.mesh_id left join mesh_data.agent a on a.agent_id = s.agent_id where m.name = 'race' and k.number = $1"; }
-# Twenty agents, each in a session of its own, run this at once, WHO being each: what they say, each with how often.
-all() {
-  local at jobs=()
-  at=$(($(date +%s) + 2))
-  for n in $(seq 20); do
-    run_sql -c "select pg_sleep(greatest($at - extract(epoch from clock_timestamp()), 0))" -c "${1//WHO/w$n}" >"$dir/w$n.all" 2>&1 &
-    jobs+=($!)
-  done
-  wait "${jobs[@]}"
-  cat "$dir"/w*.all | grep . | sort -V | uniq -c | xargs
-}
 
 # One task
 task=$(create)

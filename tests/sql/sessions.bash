@@ -23,6 +23,18 @@ clean() {
 }
 trap clean EXIT
 
+# Twenty agents w1 to w20 (the script makes them), each in a session of its own, run this at once, WHO being each: what they say, each with how often.
+all() {
+  local at jobs=()
+  at=$(($(date +%s) + 2))
+  for n in $(seq 20); do
+    run_sql -c "select pg_sleep(greatest($at - extract(epoch from clock_timestamp()), 0))" -c "${1//WHO/w$n}" >"$dir/w$n.all" 2>&1 &
+    jobs+=($!)
+  done
+  wait "${jobs[@]}"
+  cat "$dir"/w*.all | grep . | sort -V | uniq -c | xargs
+}
+
 session() {
   mkfifo "$dir/$1.in"
   PGAPPNAME="race $1" PGOPTIONS='-c client_min_messages=warning -c deadlock_timeout=200ms' stdbuf -oL psql -XAtq -d "$url" -f "$dir/$1.in" >"$dir/$1.out" 2>&1 &
