@@ -1,14 +1,6 @@
 -- What a relay may ask between calls. Each row is proved by the push secret that open_session gave to that session, so
 -- the relay's own password reads nothing. These are definers because a relay is nobody under row-level security.
 
--- The session of a push secret, ended or not.
-create function mesh_lib.session_of(session_id uuid, push_secret text) returns mesh_data.session
-language sql stable security definer set search_path = '' as $$
-  select s.* from mesh_data.session s
-  where s.session_id = session_of.session_id and s.push_verifier = sha256(convert_to(session_of.push_secret, 'UTF8'))
-$$;
-alter function mesh_lib.session_of(uuid, text) owner to mesh_definer;
-
 -- One message as its recipients see it; `box`: the reader's, where it is sealed.
 create function mesh_lib.frame(message mesh_data.message, sender mesh_data.agent, box text) returns json
 language sql stable return json_build_object('message_id', (frame.message).message_id, 'from', (frame.sender).name, 'from_kind', (frame.sender).kind,

@@ -104,7 +104,7 @@ select is(current_setting('mesh.identity'), '', 'after a batch no identity is le
 
 -- The secret and the helpers behind it
 select is(t.inject(w.who, 'select ' || c.call, w.mesh), '42501', w.who || ' may not: ' || c.call)
-from (values ('designer', null), ('alice', 'proj')) w (who, mesh), (values ('mesh_lib.signature(''x'')'), ('mesh_lib.in_mesh(mesh_lib.me(), null)'), ('mesh_lib.session_of(null, null)'),
+from (values ('designer', null), ('alice', 'proj')) w (who, mesh), (values ('mesh_lib.signature(''x'')'), ('mesh_lib.in_mesh(mesh_lib.me(), null)'),
   ('mesh_lib.mail(''{}'', ''{}'', 1)'), ('mesh_lib.receipt(''{}'', ''{}'', ''{}'')'), ('mesh_lib.confirm(''{}'', ''{}'', null)'), ('mesh_lib.disconnected(''{}'', ''{}'')'), ('mesh_lib.not_waiting(''{}'', ''{}'')'), ('mesh_lib.refused_keys(''{}'')'),
   ('mesh_lib.call(''{}'', ''{}'', ''{}'', ''{}'', ''{}'') is null'), ('mesh.create_account(''x'')'), ('mesh.allow_signup(true)'),
   ('identity_secret from mesh_data.setting'), ('1 from mesh_data.setting'), ('verifier from mesh_data.key'), ('verifier from mesh_data.invite'), ('push_verifier from mesh_data.session'),
@@ -208,7 +208,7 @@ select is(t.attempt(r, 'select 1 from ' || v.name || ' limit 0'), '42501', forma
 where not (r = 'mesh_relay' and v.name in ('mesh_lib.callable', 'mesh_lib.gate')) order by 1;
 select is(t.attempt('mesh_worker', 'select ' || e), '42501', 'mesh_worker may not ' || e) from unnest(array['mesh_lib.health()', 'mesh_lib.catalogue()', 'mesh_lib.me()', 'mesh_lib.now()', 'mesh.whoami()']) e;
 select is(t.attempt('mesh_relay', 'select ' || e), '42501', 'mesh_relay may not ' || e) from unnest(array['mesh_lib.me()', 'mesh_lib.sign_in(null, null, null)', 'mesh_lib.run(''whoami'', ''{}'')', 'mesh.whoami()', 'mesh.create_account(''x'')', 'mesh.allow_signup(true)',
-  'mesh_lib.deliver(null)', 'mesh_lib.session_of(null, null)', 'mesh_lib.ping()']) e;
+  'mesh_lib.deliver(null)', 'mesh_lib.ping()']) e;
 select is(t.attempt('mesh_admin', format('select %I from mesh_data.%I limit 0', c.col, c.tab)), '42501', format('mesh_admin does not read %s.%s', c.tab, c.col))
 from (values ('message', 'body'), ('message', 'message_id'), ('message', 'data'), ('key', 'verifier'), ('key', 'public_key'), ('invite', 'verifier'), ('invite', 'certificate'), ('session', 'hello'), ('session', 'push_verifier'), ('session', 'session_key'),
   ('idempotency', 'key'), ('idempotency', 'body_hash'), ('setting', 'identity_secret'), ('setting', 'signup_open')) c (tab, col);

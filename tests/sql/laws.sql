@@ -110,7 +110,6 @@ insert into t.definer values
   ('mesh.request_keys', 'mesh_definer', 'finds messages that the caller cannot see yet'),
   ('mesh_lib.deliver', 'mesh_definer', 'writes and counts others'' inboxes'),
   ('mesh_lib.seat', 'mesh_definer', 'writes who is in a room'),
-  ('mesh_lib.session_of', 'mesh_definer', 'reads push verifiers'),
   ('mesh_lib.mail', 'mesh_definer', 'the relay is nobody; push secrets prove the sessions'),
   ('mesh_lib.receipt', 'mesh_definer', 'as mail'),
   ('mesh_lib.confirm', 'mesh_definer', 'as mail'),
