@@ -13,8 +13,8 @@ begin
   perform mesh_lib.lock_inbox();
   select m.* into _asked from mesh_data.message m where m.message_id = (mesh_lib.sent_as(_key)).message_id;
   if found then
-    -- Run again: the same report.
-    _addresses := string_to_array(_asked.address, ',');
+    -- Run again: the same report. To somebody else it is another.
+    _addresses := coalesce(mesh_lib.addresses(done."to"), string_to_array(_asked.address, ','));
     _asked.message_id := _asked.reply_to;
   else
     if done."to" is null then

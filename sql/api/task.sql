@@ -19,6 +19,7 @@ declare
   _details constant text := mesh_lib.checked_text(create_task.details, 'the details', 20000, true);
   _priority constant smallint := mesh_lib.task_priority(create_task.priority);
   _tags constant text[] := mesh_lib.checked_tags(create_task.tags);
+  _waits_for constant text := 'depends on ' || (select string_agg(n::text, ', ' order by n) from (select distinct unnest(create_task.depends_on) as n) d);
   _assignee constant uuid := case when create_task.assignee is not null then mesh_lib.agent_id_of(_me.mesh_id, lower(btrim(create_task.assignee))) end;
   _room_id constant uuid := case when create_task.room is not null then (mesh_lib.room_named(_me.mesh_id, create_task.room)).room_id end;
   _task mesh_data.task;
@@ -29,7 +30,15 @@ begin
   perform mesh_lib.lock_tasks();
   select t.* into _task from mesh_data.task t
   where t.mesh_id = _me.mesh_id and t.created_by_agent_id = _me.agent_id and t.request_id = create_task.request_id;
-  if not found then
+  if found then
+    -- What it depends on may have changed since; its first step says what that was.
+    if row(_task.title, _task.details, _task.priority, _task.tags, _task.assignee_agent_id, _task.room_id) is distinct from
+        row(_title, _details, _priority, _tags, _assignee, _room_id)
+      or (select s.note from mesh_data.task_step s where s.task_id = _task.task_id and s.step = 'created') is distinct from _waits_for
+    then
+      perform mesh_lib.fail(409, 'this request_id was used for another task', 'mesh task show ' || _task.number, jsonb_build_object('task', _task.number));
+    end if;
+  else
     if (select count(*) from mesh_data.task t where t.mesh_id = _me.mesh_id and t.status in ('open', 'claimed')) >= 10000 then
       perform mesh_lib.fail(429, 'a mesh can have 10,000 unfinished tasks at most', 'mesh task list');
     end if;
@@ -39,7 +48,7 @@ begin
       _priority, _tags, _room_id, create_task.request_id, _me.agent_id, mesh_lib.now(), _assignee, mesh_lib.now())
     returning t.* into _task;
     perform mesh_lib.set_dependencies(_task, mesh_lib.dependencies(create_task.depends_on));
-    perform mesh_lib.add_step(_task, _me.agent_id, 'created', null);
+    perform mesh_lib.add_step(_task, _me.agent_id, 'created', _waits_for);
     create_task.notices := mesh_lib.notify_agents(array[_assignee], _room_id,
       format('task %s was %s: %s', _task.number, case when _assignee is null then 'created' when _room_id is null then 'given to you'
         else 'given to ' || mesh_lib.name_of(_assignee) end, _task.title),
@@ -72,7 +81,7 @@ priority: urgent, high, normal or low; default normal.
 tags: words to find it by, up to 20; default none.
 depends_on: numbers of tasks that are to be completed before this can be claimed, up to 50; default none.
 room: a room you are in that is told of it now, and when it ends; default none.
-request_id: names this call, so that it makes one task however often it is run; the client fills it in.
+request_id: names this call, so that it makes one task however often it is run; another task with it is ME409. The client fills it in.
 example: mesh task create "port the header to the new grid" --assignee designer --priority high
 example: mesh task create "release 1.2" --depends-on 12,13 --room '#release'$$;
 alter function mesh.create_task(text, text, text, text, text[], integer[], text, mesh.request_id) owner to mesh_definer;

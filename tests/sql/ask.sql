@@ -162,6 +162,8 @@ select is(t.state(:'task', 'backend'), 'acknowledged', 'it acknowledges what was
 select ok(t.does('designer', 'get_agent_status', '{"agent": "backend"}') @> '{"summary": "the header is done", "status": "idle"}', 'all see the summary');
 select ok(t.does('designer', 'check_messages') #> '{messages,0}' @> jsonb_build_object('message', 'the header is done', 'reply_to', :'task'), 'the report answers the task');
 select is(t.done('backend', '{"request_id": "00000000-0000-4000-8000-000000000001"}', :'backend') ->> 'message_id', :'done'::jsonb ->> 'message_id', 'run again it is the same report');
+select t.refuses(c.fact || ', with the request_id of an earlier one', 409, 'backend', 'done', '{"summary": "the header is done", "request_id": "00000000-0000-4000-8000-000000000001"}' || c.other, null, :'backend')
+from (values ('another report', '{"summary": "something else"}'::jsonb), ('a report to somebody else', '{"to": "commander"}')) c (fact, other);
 select is(t.done('backend', '{}', :'backend') ->> 'reported_to', 'commander', 'with nothing in hand it goes to commander');
 select t.send('designer', 'backend', 'one more task'), t.take('backend', '{}', :'backend'), t.take('backend', '{}', :'backend');
 select is(t.done('backend', '{}', :'backend') ->> 'reported_to', 'designer', 'a task that was acknowledged meanwhile still says to whom');

@@ -140,7 +140,7 @@ select is(t.take('backend') || ' / ' || t.take('designer'), 'task 11 blocked by 
 select is(t.said(t.step('backend', 'claim_task', 11)), '409: task 11 is blocked: task 9 failed, waits for task 10', 'and cannot be claimed');
 select is(t.said(t.step('backend', 'update_task', 11, '{"depends_on": [10]}')), '403: only designer, who made task 11, or the owner of the mesh, says what it depends on', 'who made it says what it depends on');
 select is(t.step('designer', 'update_task', 11, '{"depends_on": [10], "note": "without it"}') #>> '{answer,why}', 'waits for task 10', 'so it can go on without');
-select is(t.steps(11), 'created designer, updated designer (depends on 10: without it)', 'which is kept');
+select is(t.steps(11), 'created designer (depends on 9, 10), updated designer (depends on 10: without it)', 'which is kept');
 select is(t.step('backend', 'complete_task', 10, '{"result": "x"}') #> '{answer,free}', '[11]', 'then it can begin');
 select t.step('backend', 'claim_task', 11);
 select is(t.said(t.step('designer', 'update_task', 11, '{"depends_on": []}')), '409: task 11 is claimed: what it depends on matters no more', 'while somebody has it this changes no more');
@@ -275,6 +275,20 @@ insert into mesh_data.delivery (message_id, mesh_id, agent_id, sender_agent_id, 
 select mesh_lib.new_id(), a.mesh_id, a.agent_id, a.agent_id, nextval('mesh_data.message_position') from mesh_data.agent a, generate_series(1, 10000) where a.name = 'commander';
 select ok(t.step('backend', 'complete_task', 85, '{"result": "x"}') #>> '{answer,notices,0,refused}' like 'the inbox of commander is full%', 'a full inbox stops nothing');
 select is(t.state(85), 'completed backend', 'the task is completed');
+
+-- A call that is made again
+create function t.again(other jsonb, who text default 'commander') returns jsonb language sql volatile as $$
+  select t.call(who, 'create_task', '{"title": "a", "details": "b", "priority": "low", "tags": ["c"], "depends_on": [85, 84], "assignee": "backend", "room": "#round", "request_id": "00000000-0000-4000-8000-000000000001"}' || other)
+$$;
+select t.again('{}') #>> '{answer,task}' as again \gset
+select is(t.again('{"title": " a", "tags": ["#C"], "depends_on": [84, 85, 85]}') #>> '{answer,task}', :'again', 'said in other words it is the same call');
+select is(t.said(t.again(c.other)), '409: this request_id was used for another task', c.fact || ' is another call') from (values ('another title', '{"title": "z"}'::jsonb), ('other details', '{"details": null}'),
+  ('another priority', '{"priority": "high"}'), ('another tag', '{"tags": ["z"]}'), ('another task to wait for', '{"depends_on": [84]}'), ('another assignee', '{"assignee": null}'), ('another room', '{"room": null}')) c (fact, other);
+select is(t.again('{"title": "z"}') #>> '{answer,hint}', 'mesh task show ' || :'again', 'which says what the first one made');
+select t.step('commander', 'update_task', :again, '{"depends_on": []}');
+select is(t.again('{}') #>> '{answer,task}', :'again', 'also when that has changed since');
+select isnt(t.again('{}', 'backend') #>> '{answer,task}', :'again', 'another agent''s request_id is another');
+select t.step('alice', 'fail_task', k.number, '{"reason": "tidied"}', 'proj') from mesh_data.task k where k.title = 'a';
 
 -- Limits
 insert into mesh_data.task_step (task_id, mesh_id, step, happened_at) select k.task_id, k.mesh_id, 'updated', mesh_lib.now() from mesh_data.task k join mesh_data.mesh m using (mesh_id), generate_series(1, 1000) where m.name = 'proj' and k.number = 81;
