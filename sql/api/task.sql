@@ -42,6 +42,10 @@ begin
     if (select count(*) from mesh_data.task t where t.mesh_id = _me.mesh_id and t.status in ('open', 'claimed')) >= 10000 then
       perform mesh_lib.fail(429, 'a mesh can have 10,000 unfinished tasks at most', 'mesh task list');
     end if;
+    if _room_id is not null then
+      -- Only who may speak there has it told something.
+      perform mesh_lib.room_recipients(_me, create_task.room);
+    end if;
     insert into mesh_data.task as t (task_id, mesh_id, number, title, details, priority, tags, room_id, request_id, created_by_agent_id, created_at,
       assignee_agent_id, changed_at)
     values (mesh_lib.new_id(), _me.mesh_id, coalesce((select max(n.number) from mesh_data.task n where n.mesh_id = _me.mesh_id), 0) + 1, _title, _details,
@@ -80,7 +84,7 @@ assignee: the agent who is to do it, and hears so; default anybody.
 priority: urgent, high, normal or low; default normal.
 tags: words to find it by, up to 20; default none.
 depends_on: numbers of tasks that are to be completed before this can be claimed, up to 50; default none.
-room: a room you are in that is told of it now, and when it ends; default none.
+room: a room that is told of it now, and when it ends; you are in it. Default none.
 request_id: names this call, so that it makes one task however often it is run; another task with it is ME409. The client fills it in.
 example: mesh task create "port the header to the new grid" --assignee designer --priority high
 example: mesh task create "release 1.2" --depends-on 12,13 --room '#release'$$;

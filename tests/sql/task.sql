@@ -261,6 +261,8 @@ select t.does('commander', 'create_task', '{"title": "for the room", "room": "bu
 select is(t.texts(t.does('alice', 'room_history', '{"room": "build"}', 'proj')), 'task 82 was given to backend: in a room task 83 was created: for the room', 'what is for anybody is said in the room alone');
 select t.does('commander', 'close_room', '{"room": "build"}');
 select is(t.step('commander', 'claim_task', 83) ->> 'status' || (t.step('commander', 'complete_task', 83, '{"result": "x"}') #>> '{answer,notices,0,refused}'), '200the room #build is closed', 'a room that was closed stops nothing');
+select t.does('alice', 'create_room', '{"name": "other"}', 'proj');
+select is((t.call('backend', 'create_task', '{"title": "x", "room": "#other"}') -> 'answer') - 'data', '{"code": "ME403", "message": "you are not in #other", "hint": "mesh room join other"}', 'a task is for a room one is in');
 select t.refuses('a room that was closed, for a new task', 410, 'commander', 'create_task', '{"title": "x", "room": "build"}');
 select t.does('commander', 'create_room', '{"name": "round", "members": ["backend", "alice"], "mode": "round-robin"}');
 select t.does('alice', 'send_message', '{"to": "#round", "message": "I begin"}', 'proj');
@@ -287,6 +289,8 @@ select is(t.said(t.again(c.other)), '409: this request_id was used for another t
 select is(t.again('{"title": "z"}') #>> '{answer,hint}', 'mesh task show ' || :'again', 'which says what the first one made');
 select t.step('commander', 'update_task', :again, '{"depends_on": []}');
 select is(t.again('{}') #>> '{answer,task}', :'again', 'also when that has changed since');
+select t.does('commander', 'leave_room', '{"room": "round"}');
+select is(t.again('{}') #>> '{answer,task}', :'again', 'and when its room is left');
 select isnt(t.again('{}', 'backend') #>> '{answer,task}', :'again', 'another agent''s request_id is another');
 select t.step('alice', 'fail_task', k.number, '{"reason": "tidied"}', 'proj') from mesh_data.task k where k.title = 'a';
 
