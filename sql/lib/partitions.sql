@@ -145,7 +145,7 @@ begin
   delete from mesh_data.memory m where m.memory_id in (
     select o.memory_id from mesh_data.memory o where o.forgotten_at < mesh_lib.now() - interval '90 days' order by o.forgotten_at limit 10000 for update skip locked);
   get diagnostics _rows = row_count;
-  _all := _all + _rows;
+  _all := _all + _rows + mesh_lib.forget_words();
   delete from mesh_data.delivery d where (d.message_id, d.agent_id) in (
     select o.message_id, o.agent_id from mesh_data.delivery o
     where o.message_id < mesh_lib.first_id(forget.since) and o.state in ('acknowledged', 'expired') limit 10000 for update skip locked);

@@ -92,6 +92,31 @@ language sql immutable return '''' || replace(replace(quoted.lexeme, '\', '\\'),
 create function mesh_lib.reader_query(reader_id uuid) returns tsquery
 language sql immutable return mesh_lib.quoted(mesh_lib.reader_lexeme(reader_id))::tsquery;
 
+-- Delete words that no memory of their reader holds any more, of the 2,000 that follow a random one; returns how many. What is
+-- remembered with such a word at this very moment is found by the word all the same, but not by one that looks like it.
+create function mesh_lib.forget_words() returns bigint
+language plpgsql volatile set search_path = '' set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
+declare
+  _from constant uuid := gen_random_uuid();
+  _rows bigint;
+begin
+  delete from mesh_data.memory_word k
+  where k.memory_word_id in (
+    select w.memory_word_id
+    from (
+      (select o.* from mesh_data.memory_word o where o.memory_word_id >= _from order by o.memory_word_id limit 2000)
+      union all
+      (select o.* from mesh_data.memory_word o where o.memory_word_id < _from order by o.memory_word_id limit 2000)
+      limit 2000
+    ) w
+    where not exists (
+      select from mesh_data.memory m
+      where m.reader_id is not null and m.words @@ (mesh_lib.reader_query(w.reader_id) && mesh_lib.quoted(w.word)::tsquery)));
+  get diagnostics _rows = row_count;
+  return _rows;
+end
+$$;
+
 -- The words of a query, 32 at most. The last may go on. A word is met as it is or by its English stem.
 create function mesh_lib.query_terms(query text) returns mesh_lib.term[]
 language plpgsql immutable set search_path = '' as $$

@@ -66,17 +66,24 @@ select t.refuses('what is wrong: ' || e, 400, 'commander', 'edit_memory', '{"age
 select t.refuses('too much', 413, 'commander', 'edit_memory', jsonb_build_object('agent', 'backend', 'key', 'x', 'value', repeat('x', 10241)));
 
 -- Forgetting
+create function t.words() returns text language sql stable as $$
+  select string_agg(distinct coalesce(a.name, b.name) || ' ' || k.word, ', ' order by coalesce(a.name, b.name) || ' ' || k.word) from mesh_data.memory_word k
+  left join mesh_data.agent a on a.agent_id = k.reader_id left join mesh_data.mesh b on b.mesh_id = k.reader_id where k.word in ('blue', 'deploys', 'logo', 'main', 'through')
+$$;
+select is(t.words(), 'proj blue, proj deploys, proj logo, proj main, proj through', 'the words of all are known');
 select is(t.does('designer', 'forget', '{"key": "deploy"}') ->> 'content', 'deploys go through main', 'who has one of that name forgets it');
 select is(t.recall('commander', '{"key": "deploy"}') || t.recall('commander', '{"query": "deploys"}') || t.recall('commander', jsonb_build_object('memory_id', (select memory_id from t.first))), '', 'it is found no more');
 select is(t.all('alice'), 'for my eyes / the logo is blue', 'nor listed');
 select is((select count(*) from mesh_data.memory where memory_id = (select memory_id::uuid from t.first) and forgotten_at is not null), 1::bigint, 'its row is kept');
 select t.pass('80 days');
 select mesh_lib.forget(mesh_lib.now() - interval '1000 days');
+select is(t.words(), 'proj blue, proj logo', 'but not its words: only those that others hold');
 select is((select count(*) from mesh_data.memory where memory_id = (select memory_id::uuid from t.first)), 1::bigint, 'for a while');
 select t.pass('100 days');
 select mesh_lib.forget(mesh_lib.now() - interval '1000 days');
 select is((select count(*) from mesh_data.memory where memory_id = (select memory_id::uuid from t.first)), 0::bigint, 'of 90 days');
 select is(t.all('alice'), 'for my eyes / the logo is blue', 'what is not forgotten stays');
+select is(t.recall('designer', '{"query": "lgoo"}'), 'the logo is blue', 'and is found by what looks like its words');
 select t.pass('0 days');
 select t.refuses('forgetting it again', 404, 'designer', 'forget', '{"key": "deploy"}');
 select t.refuses('by its id', 404, 'designer', 'forget', jsonb_build_object('memory_id', (select memory_id from t.first)));
