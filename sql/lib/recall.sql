@@ -40,6 +40,12 @@ begin
 end
 $$;
 
+-- Its emoji and other pictures, each once.
+create function mesh_lib.pictures(value text) returns text[]
+language sql immutable set search_path = '' as $$
+  select array(select distinct m[1] from regexp_matches(pictures.value, '[\u2600-\u27BF\u2B00-\u2BFF\U0001F000-\U0001FAFF]', 'g') m)
+$$;
+
 -- What a memory is found by. It is kept with the memory: a change here changes how new ones are found, and old ones when they
 -- are written again.
 create function mesh_lib.memory_words(reader_id uuid, key text, content text, tags text[]) returns tsvector
@@ -49,10 +55,11 @@ begin
     select setweight(to_tsvector('pg_catalog.english', t.title) || to_tsvector('pg_catalog.simple', t.title), 'A')
       || to_tsvector('pg_catalog.english', t.content) || strip(to_tsvector('pg_catalog.simple', t.content))
       || array_to_tsvector(array(select distinct u from unnest(
-          mesh_lib.pairs(concat_ws(' ', memory_words.key, array_to_string(memory_words.tags, ' '), memory_words.content), true)
+          mesh_lib.pairs(t.whole, true) || mesh_lib.pictures(t.whole)
           || array(select mesh_lib.tag_lexeme(g) from unnest(memory_words.tags) g) || mesh_lib.reader_lexeme(memory_words.reader_id)) u))
     from (
-      select mesh_lib.spaced(concat_ws(' ', memory_words.key, array_to_string(memory_words.tags, ' '))) as title, mesh_lib.spaced(memory_words.content) as content
+      select mesh_lib.spaced(concat_ws(' ', memory_words.key, array_to_string(memory_words.tags, ' '))) as title, mesh_lib.spaced(memory_words.content) as content,
+        concat_ws(' ', memory_words.key, array_to_string(memory_words.tags, ' '), memory_words.content) as whole
     ) t);
 end
 $$;
@@ -81,7 +88,7 @@ language sql volatile set search_path = '' set enable_seqscan = off set enable_h
   order by w.positions[1] limit 500
 $$;
 
--- One word of a query, as a tsquery in text. Weak: 0 an English stop word, 1 a stop word of another language, 2 is none.
+-- One word of a query, as a tsquery in text. Weak: 0 an English stop word or a picture, 1 a stop word of another language, 2 is none.
 create type mesh_lib.term as (word text, expression text, strength smallint);
 
 -- A lexeme as a tsquery has it.
@@ -117,7 +124,8 @@ begin
 end
 $$;
 
--- The words of a query, 32 at most. The last may go on. A word is met as it is or by its English stem.
+-- The words of a query, 32 at most. The last may go on. A word is met as it is, with ß for ss or the other way round, or by its
+-- English stem.
 create function mesh_lib.query_terms(query text) returns mesh_lib.term[]
 language plpgsql immutable set search_path = '' as $$
 begin
@@ -127,8 +135,11 @@ begin
     ), stemmed as (
       select w.*, (tsvector_to_array(to_tsvector('pg_catalog.english', w.lexeme)))[1] as stem, row_number() over (order by w.n desc) = 1 as is_last from word w
     ), term as (
-      select s.n, s.lexeme as word, concat_ws(' | ', mesh_lib.quoted(s.lexeme) || case when s.is_last and length(s.lexeme) > 1 then ':*' else '' end,
-          mesh_lib.quoted(case when s.stem <> s.lexeme then s.stem end)) as expression,
+      select s.n, s.lexeme as word, (
+          select string_agg(mesh_lib.quoted(v.form) || case when s.is_last and length(s.lexeme) > 1 then ':*' else '' end, ' | ' order by v.n)
+          from (select f.form, min(f.n) as n from unnest(array[s.lexeme, replace(s.lexeme, 'ss', 'ß'), replace(s.lexeme, 'ß', 'ss')]) with ordinality f (form, n)
+            group by f.form) v
+        ) || coalesce(' | ' || mesh_lib.quoted(case when s.stem <> s.lexeme then s.stem end), '') as expression,
         case
           when s.stem is null then 0
           when '{}' in (ts_lexize('pg_catalog.german_stem', s.lexeme), ts_lexize('pg_catalog.russian_stem', s.lexeme),
@@ -140,6 +151,8 @@ begin
       union all
       select 1000 + min(u.n), null, mesh_lib.quoted(u.pair) || case when length(u.pair) = 1 then ':*' else '' end, 2
       from unnest(mesh_lib.pairs(query_terms.query, false)) with ordinality u (pair, n) group by u.pair
+      union all
+      select 2000, null, mesh_lib.quoted(u), 0 from unnest(mesh_lib.pictures(query_terms.query)) u
     )
     select coalesce(array_agg(row(t.word, t.expression, t.strength)::mesh_lib.term order by t.n), '{}')
     from (select t.* from term t order by t.n limit 32) t);

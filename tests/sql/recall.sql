@@ -105,6 +105,14 @@ select t.does('scout', 'remember', '{"content": "the cache, which is one of the 
 select is(split_part(t.found('visitor', 'cache'), ' / ', 1), 'newest', 'what is a year old counts less');
 select is(t.found('visitor', 'cache', '{"limit": 2}'), (select string_agg(p, ' / ') from (select p from regexp_split_to_table(t.found('visitor', 'cache'), ' / ') p limit 2) p), 'a limit cuts the list');
 
+-- One letter written in two ways, and pictures
+select t.does('scout', 'remember', jsonb_build_object('content', c, 'key', k)) from (values ('fuß', 'Größe 44 passt dem Fuß'), ('gruss', 'ein Gruss von der Strasse'), ('ligature', 'the ﬁnal ﬂight'), ('shipped', 'shipped it 🚀🚀'),
+  ('liked', 'all liked it: 👍🏽 ❤️'), ('flag', 'made in 🇩🇪')) v (k, c);
+select is(t.found('visitor', q), k, format('%L finds %s', q, k)) from (values ('fuss', 'fuß'), ('FUSS', 'fuß'), ('Fuß', 'fuß'), ('Grösse', 'fuß'), ('paßt', 'fuß'), ('Gruß', 'gruss'), ('Straße', 'gruss'), ('straß', 'gruss'), ('strasse gruß', 'gruss'),
+  ('final flight', 'ligature'), ('ﬁnal', 'ligature'), ('🚀', 'shipped'), ('🚀🚀🚀', 'shipped'), ('👍', 'liked'), ('❤', 'liked'), ('👍🏽', 'liked'), ('🇩🇪', 'flag')) v (q, k);
+select is((select string_agg(f, ' ' order by f) from regexp_split_to_table(t.found('visitor', '🚀 ❤'), ' / ') f), 'liked shipped', 'either picture, when nothing holds both');
+select is(t.found('visitor', 'shipped 🏴'), 'shipped', 'beside words a picture counts nothing');
+
 -- Pages
 create function t.pages(who text, arguments jsonb) returns text[] language plpgsql volatile as $$
 declare
