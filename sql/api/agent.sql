@@ -44,7 +44,7 @@ example: mesh agent add backend --role "API and database"$$;
 grant execute on function mesh.create_agent(mesh.name, text, text) to mesh_agent;
 
 create function mesh.edit_agent(agent text, name mesh.name default null, inout role text default null, inout launch_prompt text default null,
-  out changed text)
+  out changed text, out next text)
 language plpgsql volatile set search_path = '' as $$
 declare
   _agent constant mesh_data.agent := mesh_lib.agent_named(edit_agent.agent);
@@ -57,6 +57,12 @@ begin
   where a.agent_id = _agent.agent_id
   returning a.name, a.role, a.launch_prompt into edit_agent.changed, edit_agent.role, edit_agent.launch_prompt;
   perform mesh_lib.record(mesh_lib.my_mesh(), 'agent_edited', jsonb_build_object('agent', edit_agent.changed));
+  -- What the owner signed of it has the old name.
+  if edit_agent.changed <> _agent.name and _agent.identity_key is not null and _agent.kind = 'agent' and _agent.member_id = mesh_lib.owner_member()
+    and mesh_lib.is_sealed(_agent.mesh_id)
+  then
+    edit_agent.next := 'mesh recover --renamed';
+  end if;
 exception when unique_violation then
   perform mesh_lib.fail(409, format('there is an agent %L already', lower(edit_agent.name)), 'mesh peers');
 end
@@ -67,7 +73,7 @@ who: manage
 ---
 Change an agent's name, role or launch prompt. What is left out stays; an empty text removes.
 agent: the agent's present name.
-name: its new name; mail follows it. In a sealed mesh its owner then runs `mesh recover --renamed`: who has not met it yet believes a name only from the owner.
+name: its new name; mail follows it. In a sealed mesh who has not met the agent yet refuses it under a name that the owner did not sign: `next` is what the owner then runs. Of a guest's agent such a reader runs mesh trust.
 role: what it is for, up to 200 characters.
 launch_prompt: what its editor is told at launch, up to 20,000 characters.
 example: mesh agent edit backend --role "API"$$;

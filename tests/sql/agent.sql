@@ -14,7 +14,7 @@ select is(t.does('commander', 'create_agent', '{"name": "New", "role": " tests "
 select t.refuses('a name is used once in a mesh', 409, 'commander', 'create_agent', '{"name": "NEW"}');
 select t.works('in another mesh it is free', 'scout', 'create_agent', '{"name": "new"}');
 select is(t.agent_of('new') - 'created_at', '{"agent": "new", "kind": "agent", "role": "tests", "launch_prompt": "a\nb", "holder": "alice", "key": null}', 'everybody in the mesh sees it, as the owner''s');
-select is(t.does('commander', 'edit_agent', '{"agent": "NEW", "role": "more"}'), '{"changed": "new", "role": "more", "launch_prompt": "a\nb"}', 'what is left out stays');
+select is(t.does('commander', 'edit_agent', '{"agent": "NEW", "role": "more"}'), '{"changed": "new", "role": "more", "launch_prompt": "a\nb", "next": null}', 'what is left out stays');
 select is(t.does('commander', 'edit_agent', '{"agent": "new", "role": ""}') -> 'role', 'null', 'an empty text removes');
 select t.send('designer', 'new', 'before');
 select is(t.does('commander', 'edit_agent', '{"agent": "new", "name": "renamed"}') ->> 'changed', 'renamed', 'an agent is renamed');

@@ -318,6 +318,12 @@ select cmp_ok((select dropped from mesh.maintain()), '>', 0, 'retention goes on'
 select is((select m.body from mesh_data.message m where m.message_id = :'kept'), 'kept from the open', 'what nobody acknowledged is kept, were it plain text from before the mesh was sealed');
 select t.pass('0');
 
+-- Renamed
+select is(t.does('alice', 'edit_agent', jsonb_build_object('agent', c.agent, 'role', 'x') || c.change, 'proj') ->> 'next', c.next, c.fact) from (values
+  ('whose name stays needs no new signature', 'backend', '{}'::jsonb, null), ('whose name changes needs the owner''s', 'backend', '{"name": "backend-2"}', 'mesh recover --renamed'),
+  ('said again it does not', 'backend-2', '{"name": "backend-2"}', null), ('a name is folded before', 'backend-2', '{"name": "BACKEND"}', 'mesh recover --renamed'),
+  ('what nobody runs yet has none', 'friend', '{"name": "friend-2"}', null)) c (fact, agent, change, next);
+
 -- Open again
 select t.does('commander', 'schedule_message', jsonb_build_object('to', '#hall', 'in', '1 hour', 'message', t.envelope('commander', '{backend,carol}', 'once'))) as sealed \gset
 select t.works('the owner makes it open again', 'alice', 'set_mode', jsonb_build_object('mode', 'open', 'certificate', t.signed('alice')), 'proj');
