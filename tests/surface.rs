@@ -1,45 +1,61 @@
 //! Each call works alike over HTTP, at the command line and as a tool of an editor: the steps in `tests/surface/*.json`, made
 //! three times.
 //!
-//! A step: `{"who", "call", "with", "is", "keep", "refused", "says"}`. `who` is the owner of a mesh, lead (an agent of the owner's,
-//! which manages), ann or bob (guests), or eve (a guest of another mesh). `is` is part of the answer; in it `{"$some": x}` is a list
-//! with an `x` in it, `{"$none": x}` one without, `{"$is": "a type"}` anything of that JSON type. `keep` names parts of the
-//! answer, by JSON pointer, for later: `"$name"`. `refused` is the status of a refusal, `says` a part of its message.
+//! A step: `{"who", "call", "with", "is", "keep", "refused", "says", "data", "until", "meanwhile"}`. `who` is the owner of a mesh,
+//! lead (an agent of the owner's, which manages), ann or bob (guests), or eve (a guest of another mesh, which is open) and
+//! mallory (its owner). `is` is part of the answer; what stands for a value in it is in `holds`. `keep` names parts of the answer,
+//! by JSON pointer, for later: `"$name"`. `refused` is the status of a refusal, `says` a part of its message, `data` of its data.
+//! With `until` the call is made again until it comes to that. `meanwhile` are steps that are made while the call waits.
+//!
+//! `{"who", "window": true}` opens a window of an agent and waits until it is there, `false` closes it. In an editor a call opens
+//! one, too.
 
 mod common;
 
-use common::{Machine, editor::Editor, http, postgres::Database, relay::Relay};
+use common::{Machine, editor::Editor, eventually, http, postgres::Database, relay::Relay};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
 
 /// What a call came to: its answer, or the error object.
 type Outcome = Result<Value, Value>;
 
+/// Parts of answers, by the names that steps gave them.
+type Kept = HashMap<String, Value>;
+
+/// How calls are made. Over HTTP nobody seals, so the mesh is an open one there.
+#[derive(Clone, Copy, PartialEq)]
+enum Surface {
+    Http,
+    CommandLine,
+    Editor,
+}
+
 #[test]
 fn over_http() {
-    let mut world = World::new();
-    walk(|who, call, with| world.post(who, call, with));
+    walk(Surface::Http);
 }
 
 #[test]
 fn at_the_command_line() {
-    let world = World::new();
-    walk(|who, call, with| world.run(who, call, with));
+    walk(Surface::CommandLine);
 }
 
 #[test]
 fn as_tools_of_an_editor() {
-    let mut world = World::new();
-    walk(|who, call, with| world.ask(who, call, with));
+    walk(Surface::Editor);
 }
 
 /// Each call in a file is made as it should be, and as it should not.
 #[test]
 fn every_call_is_answered_and_refused() {
     for (name, steps) in files() {
+        let inner = steps.iter().filter_map(|step| step["meanwhile"].as_array());
+        let steps = steps.iter().chain(inner.flatten());
         let of = |step: &Value| step["call"].as_str().unwrap_or_default().to_owned();
         let (refused, answered): (Vec<_>, Vec<_>) =
-            steps.iter().partition(|step| step["refused"].is_u64());
+            steps.partition(|step| step["refused"].is_u64());
         let calls = |steps: Vec<&Value>| steps.into_iter().map(of).collect::<BTreeSet<_>>();
         let checked = answered.into_iter().filter(|step| !step["is"].is_null());
         assert_eq!(calls(checked.collect()), calls(refused), "{name}");
@@ -61,18 +77,15 @@ fn files() -> BTreeMap<String, Vec<Value>> {
         .collect()
 }
 
-/// Makes the steps of all files, each by `act`.
-fn walk(mut act: impl FnMut(&str, &str, &Map<String, Value>) -> Outcome) {
+/// Makes the steps of all files.
+fn walk(surface: Surface) {
+    let mut world = World::new(surface);
     let mut failures = Vec::new();
     for (name, steps) in files() {
-        let mut kept = HashMap::new();
+        let mut kept = Kept::new();
         for (n, step) in steps.iter().enumerate() {
-            let with = filled(&step["with"], &kept);
-            let with = with.as_object().cloned().unwrap_or_default();
-            let word = |name: &str| step[name].as_str().unwrap_or_default();
-            let outcome = act(word("who"), word("call"), &with);
-            if let Err(why) = judge(step, &outcome, &mut kept) {
-                failures.push(format!("{name} step {}: {step}\n  {why}", n + 1));
+            if let Err(why) = make(&mut world, step, &mut kept) {
+                failures.push(format!("{name} step {}: {why}", n + 1));
                 break;
             }
         }
@@ -80,8 +93,34 @@ fn walk(mut act: impl FnMut(&str, &str, &Map<String, Value>) -> Outcome) {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
+/// Makes one step, and says what is wrong with what it came to.
+fn make(world: &mut World, step: &Value, kept: &mut Kept) -> Result<(), String> {
+    let word = |name: &str| step[name].as_str().unwrap_or_default();
+    if let Some(is_open) = step["window"].as_bool() {
+        world.window(word("who"), is_open);
+        return Ok(());
+    }
+    let with = filled(&step["with"], kept);
+    let with = with.as_object().cloned().unwrap_or_default();
+    let start = Instant::now();
+    loop {
+        let begun = world.begin(word("who"), word("call"), &with);
+        for inner in step["meanwhile"].as_array().into_iter().flatten() {
+            make(world, inner, kept)?;
+        }
+        let why = match judge(step, &world.end(begun), kept) {
+            Ok(()) => return Ok(()),
+            Err(why) => why,
+        };
+        if step["until"] != true || start.elapsed() > Duration::from_secs(30) {
+            return Err(format!("{step}\n  {why}"));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 /// Whether an outcome is what the step says; keeps of it what the step names.
-fn judge(step: &Value, outcome: &Outcome, kept: &mut HashMap<String, Value>) -> Result<(), String> {
+fn judge(step: &Value, outcome: &Outcome, kept: &mut Kept) -> Result<(), String> {
     match (outcome, step["refused"].as_u64()) {
         (Ok(answer), None) => {
             let expected = filled(&step["is"], kept);
@@ -98,8 +137,12 @@ fn judge(step: &Value, outcome: &Outcome, kept: &mut HashMap<String, Value>) -> 
         (Err(error), Some(status)) => {
             let says = step["says"].as_str().unwrap_or_default();
             let message = error["message"].as_str().unwrap_or_default();
+            let data = filled(&step["data"], kept);
             // What a command line cannot even say is refused before it is a call.
-            let fits = error["code"] == format!("ME{status}") && message.contains(says)
+            let fits = error["code"] == format!("ME{status}")
+                && message.contains(says)
+                && error["hint"].is_string()
+                && (data.is_null() || holds(&error["data"], &data))
                 || status == 400 && error["code"] == "usage";
             fits.then_some(())
                 .ok_or_else(|| format!("refused with {error}"))
@@ -110,7 +153,7 @@ fn judge(step: &Value, outcome: &Outcome, kept: &mut HashMap<String, Value>) -> 
 }
 
 /// `value` with what was kept in place of `"$name"`.
-fn filled(value: &Value, kept: &HashMap<String, Value>) -> Value {
+fn filled(value: &Value, kept: &Kept) -> Value {
     match value {
         Value::String(text) => match text.strip_prefix('$').and_then(|name| kept.get(name)) {
             Some(part) => part.clone(),
@@ -125,29 +168,29 @@ fn filled(value: &Value, kept: &HashMap<String, Value>) -> Value {
     }
 }
 
-/// Whether `expected` is part of `value`: of an object some fields, of a list all elements.
+/// Whether `expected` is part of `value`: of an object some fields, of a list all elements. What holds of a value: `{"$some": x}`
+/// and `{"$none": x}` of a list with an `x` in it and of one without, `{"$is": "a type"}`, `{"$least": a number}`, and
+/// `{"$says": a text in it}`.
 fn holds(value: &Value, expected: &Value) -> bool {
-    let Some(fields) = expected.as_object() else {
-        return match (value.as_array(), expected.as_array()) {
-            (Some(items), Some(wanted)) => {
-                items.len() == wanted.len() && items.iter().zip(wanted).all(|(i, w)| holds(i, w))
+    match expected {
+        Value::Object(fields) => fields.iter().all(|(name, wanted)| {
+            let items = || value.as_array().into_iter().flatten();
+            match name.as_str() {
+                "$some" => items().any(|item| holds(item, wanted)),
+                "$none" => value.is_array() && !items().any(|item| holds(item, wanted)),
+                "$is" => wanted == type_of(value),
+                "$least" => value.as_f64() >= wanted.as_f64() && value.is_number(),
+                "$says" => {
+                    let part = wanted.as_str().unwrap_or_default();
+                    value.as_str().is_some_and(|text| text.contains(part))
+                }
+                field => value.get(field).is_some_and(|found| holds(found, wanted)),
             }
-            _ => value == expected,
-        };
-    };
-    let items = || value.as_array().into_iter().flatten();
-    match fields.iter().next() {
-        Some((word, wanted)) if word == "$some" => items().any(|item| holds(item, wanted)),
-        Some((word, wanted)) if word == "$none" => {
-            value.is_array() && !items().any(|item| holds(item, wanted))
-        }
-        Some((word, wanted)) if word == "$is" => wanted == type_of(value),
-        _ => {
-            value.is_object()
-                && fields
-                    .iter()
-                    .all(|(name, wanted)| value.get(name).is_some_and(|field| holds(field, wanted)))
-        }
+        }),
+        Value::Array(wanted) => value.as_array().is_some_and(|items| {
+            items.len() == wanted.len() && items.iter().zip(wanted).all(|(i, w)| holds(i, w))
+        }),
+        _ => value == expected,
     }
 }
 
@@ -164,33 +207,48 @@ fn type_of(value: &Value) -> &'static str {
 
 /// Everybody who calls, with a machine each; lead has the owner's.
 struct World {
+    surface: Surface,
     machines: HashMap<&'static str, Machine>,
     windows: HashMap<String, Editor>,
+    tokens: HashMap<String, String>,
     catalogue: Vec<Value>,
     relay: Relay,
     _database: Database,
 }
 
+/// A call that waits for its outcome.
+enum Begun {
+    Posted(http::Line),
+    Run(Child),
+    Asked(String, u64),
+}
+
 impl World {
-    fn new() -> World {
+    fn new(surface: Surface) -> World {
         let database = Database::new();
         let relay = Relay::start(&database.url("mesh_relay"));
         let owner = Machine::account(&relay.url(), &database, "alice");
-        owner.json(&["create", "proj"]);
+        match surface {
+            Surface::Http => owner.open_mesh("proj"),
+            _ => drop(owner.json(&["create", "proj"])),
+        }
         owner.json(&["setup", "lead", "--mesh", "proj"]);
         let other = Machine::account(&relay.url(), &database, "mallory");
-        other.json(&["create", "theirs"]);
+        other.open_mesh("theirs");
         let machines = HashMap::from([
             ("ann", Machine::guest(&owner, "proj", "ann")),
             ("bob", Machine::guest(&owner, "proj", "bob")),
             ("eve", Machine::guest(&other, "theirs", "eve")),
             ("owner", owner),
+            ("mallory", other),
         ]);
         let catalogue = http::get(&relay, "/catalogue.json").json();
         let functions = catalogue["functions"].as_array().cloned();
         World {
+            surface,
             machines,
             windows: HashMap::new(),
+            tokens: HashMap::new(),
             catalogue: functions.unwrap_or_default(),
             relay,
             _database: database,
@@ -205,26 +263,69 @@ impl World {
                 vec!["--mesh", "proj", "--agent", "lead"],
             ),
             "owner" => (&self.machines["owner"], vec!["--mesh", "proj"]),
+            "mallory" => (&self.machines["mallory"], vec!["--mesh", "theirs"]),
             guest => (&self.machines[guest], Vec::new()),
         }
     }
 
-    fn post(&mut self, who: &str, call: &str, with: &Map<String, Value>) -> Outcome {
-        let (machine, context) = self.caller(who);
-        let told = machine.run(&[vec!["token"], context].concat());
-        let token = String::from_utf8_lossy(&told.stdout).trim().to_owned();
-        let mesh = if who == "owner" { "mesh: proj\n" } else { "" };
-        let body = Value::Object(with.clone()).to_string();
-        let headers = format!("authorization: Bearer {token}\n{mesh}");
-        let answer = http::post(&self.relay, call, &headers, body.as_bytes());
-        match answer.status {
-            200 => Ok(answer.json()),
-            _ => Err(answer.refusal(call)),
+    fn begin(&mut self, who: &str, call: &str, with: &Map<String, Value>) -> Begun {
+        match self.surface {
+            Surface::Http => Begun::Posted(self.post(who, call, with)),
+            // An account has no window.
+            Surface::Editor if !matches!(who, "owner" | "mallory") => {
+                Begun::Asked(who.to_owned(), self.ask(who, call, with))
+            }
+            _ => Begun::Run(self.run(who, call, with)),
         }
     }
 
+    fn end(&mut self, begun: Begun) -> Outcome {
+        match begun {
+            Begun::Posted(mut line) => match line.answer().expect("an answer") {
+                (200, answer) => Ok(answer),
+                (_, error) => Err(error),
+            },
+            Begun::Run(child) => {
+                let output = child.wait_with_output().expect("mesh ends");
+                if output.status.success() {
+                    return Ok(serde_json::from_slice(&output.stdout).expect("JSON"));
+                }
+                let text = String::from_utf8_lossy(&output.stderr);
+                let last = text.lines().last().unwrap_or_default();
+                Err(serde_json::from_str(last)
+                    .unwrap_or_else(|_| json!({"code": "usage", "message": text.trim()})))
+            }
+            Begun::Asked(who, id) => {
+                let window = self.windows.get_mut(&who).expect("a window");
+                let (answer, result) = window.result(id);
+                match result["isError"] == true {
+                    true => Err(answer),
+                    false => Ok(answer),
+                }
+            }
+        }
+    }
+
+    fn post(&mut self, who: &str, call: &str, with: &Map<String, Value>) -> http::Line {
+        if !self.tokens.contains_key(who) {
+            let (machine, context) = self.caller(who);
+            let told = machine.run(&[vec!["token"], context].concat());
+            let token = String::from_utf8_lossy(&told.stdout).trim().to_owned();
+            self.tokens.insert(who.to_owned(), token);
+        }
+        let mesh = match who {
+            "owner" => "\r\nmesh: proj",
+            "mallory" => "\r\nmesh: theirs",
+            _ => "",
+        };
+        let headers = format!("authorization: Bearer {}{mesh}", self.tokens[who]);
+        let mut line = http::Line::open(self.relay.port).expect("the relay listens");
+        line.start_with(call, &headers, &Value::Object(with.clone()).to_string());
+        line
+    }
+
     /// As a command: positionals in the order of the catalogue, everything else as options.
-    fn run(&self, who: &str, call: &str, with: &Map<String, Value>) -> Outcome {
+    fn run(&self, who: &str, call: &str, with: &Map<String, Value>) -> Child {
         let function = self.catalogue.iter().find(|f| f["name"] == call);
         let function = function.unwrap_or_else(|| panic!("there is no call {call}"));
         let cli = &function["cli"];
@@ -252,51 +353,68 @@ impl World {
             words.extend(option(name, value, named(name)));
         }
         let (machine, context) = self.caller(who);
-        let output = machine
+        machine
             .command()
             .args(&words)
             .args(context)
             .arg("--json")
-            .output()
-            .expect("mesh starts");
-        if output.status.success() {
-            return Ok(serde_json::from_slice(&output.stdout).expect("JSON"));
-        }
-        let text = String::from_utf8_lossy(&output.stderr);
-        let last = text.lines().last().unwrap_or_default();
-        Err(serde_json::from_str(last)
-            .unwrap_or_else(|_| json!({"code": "usage", "message": text.trim()})))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("mesh starts")
     }
 
-    /// As a tool. An account has no window, so what its owner does is posted.
-    fn ask(&mut self, who: &str, call: &str, with: &Map<String, Value>) -> Outcome {
-        if who == "owner" {
-            return self.post(who, call, with);
-        }
+    /// As a tool; the id of the request.
+    fn ask(&mut self, who: &str, call: &str, with: &Map<String, Value>) -> u64 {
+        let window = self.opened(who);
+        let listed = window.tools().iter().any(|tool| tool["name"] == call);
+        let (tool, arguments) = match listed {
+            true => (call, Value::Object(with.clone())),
+            false => ("call_tool", json!({"name": call, "arguments": with})),
+        };
+        window.begin(tool, arguments)
+    }
+
+    /// The window of an agent.
+    fn opened(&mut self, who: &str) -> &mut Editor {
         if !self.windows.contains_key(who) {
             let (machine, context) = self.caller(who);
             let mut window = Editor::on(machine, &[vec!["mcp"], context].concat());
             window.initialize("test", "2025-11-25");
             self.windows.insert(who.to_owned(), window);
         }
-        let window = self.windows.get_mut(who).expect("a window");
-        let listed = window.tools().iter().any(|tool| tool["name"] == call);
-        let (answer, result) = if listed {
-            window.call(call, Value::Object(with.clone()))
-        } else {
-            window.call("call_tool", json!({"name": call, "arguments": with}))
-        };
-        match result["isError"] == true {
-            true => Err(answer),
-            false => Ok(answer),
+        self.windows.get_mut(who).expect("a window")
+    }
+
+    /// Opens or closes the window of an agent, and waits until others see it.
+    fn window(&mut self, who: &str, is_open: bool) {
+        if is_open {
+            self.opened(who);
+        } else if let Some(mut window) = self.windows.remove(who) {
+            window.hang_up();
         }
+        let with = Map::from_iter([("agent".to_owned(), who.into())]);
+        eventually("the window is seen", || {
+            let (_, status) = self
+                .post("owner", "get_agent_status", &with)
+                .answer()
+                .expect("an answer");
+            let is_silent = holds(&status["why"], &json!({"$says": "window"}));
+            is_silent != is_open
+        });
     }
 }
 
-/// A value as words of a command line: as JSON where the argument may be any.
+/// A value as words of a command line: as JSON where the argument may be any, a list where it is one text with commas.
 fn plain(value: &Value, argument: Option<&Value>) -> Vec<String> {
-    let is_any = argument.is_some_and(|argument| argument["schema"]["type"].is_null());
+    let kind = argument.map_or(&Value::Null, |argument| &argument["schema"]["type"]);
+    let is_any = argument.is_some() && kind.is_null();
     match value {
+        Value::Array(items) if kind == "string" => {
+            let items = items.iter().flat_map(|i| plain(i, None));
+            vec![items.collect::<Vec<_>>().join(",")]
+        }
         Value::Array(items) if !is_any => items.iter().flat_map(|i| plain(i, None)).collect(),
         Value::String(text) if !is_any => vec![text.clone()],
         other => vec![other.to_string()],

@@ -144,7 +144,18 @@ impl Editor {
 
     /// The result of a tool: what its first text says, and all of it.
     pub fn call(&mut self, tool: &str, arguments: Value) -> (Value, Value) {
-        let answer = self.request("tools/call", json!({"name": tool, "arguments": arguments}));
+        let id = self.begin(tool, arguments);
+        self.result(id)
+    }
+
+    /// Calls a tool and leaves its result for later.
+    pub fn begin(&mut self, tool: &str, arguments: Value) -> u64 {
+        self.send("tools/call", json!({"name": tool, "arguments": arguments}))
+    }
+
+    /// The result of a call that was begun: what its first text says, and all of it.
+    pub fn result(&mut self, id: u64) -> (Value, Value) {
+        let answer = self.answer(id, Duration::from_secs(70));
         let text = answer["result"]["content"][0]["text"]
             .as_str()
             .unwrap_or("null");
