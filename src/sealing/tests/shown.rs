@@ -1,0 +1,106 @@
+//! What is shown: what was signed by whom it names, or the reason why not.
+
+use super::world::*;
+use crate::sealing::*;
+use serde_json::json;
+
+#[tokio::test]
+async fn each_field_that_is_changed_on_the_way_is_noticed() {
+    let other = json!("00000000-0000-7000-8000-000000000001");
+    let changes = [
+        ("message_id", other.clone(), "replay"),
+        ("from", json!("eve"), "its from"),
+        ("from_kind", json!("person"), "its from_kind"),
+        ("to", json!("eve"), "its to"),
+        ("priority", json!("now"), "its priority"),
+        ("reply_to", other.clone(), "its reply_to"),
+        ("mentions", json!(["bob"]), "its mentions"),
+        ("sent_at", json!("2020-01-01T00:00:00Z"), "its sent_at"),
+        ("envelope/v", json!(2), "another version"),
+        ("envelope/signer", json!("ab".repeat(32)), "the sender's"),
+        ("envelope/signature", json!("ab".repeat(64)), "signature"),
+        (
+            "envelope/sealed",
+            json!("AAAA"),
+            "not the one that was signed",
+        ),
+        ("envelope/box", Value::Null, "not sealed to this agent"),
+        (
+            "envelope/occurrence",
+            json!("2026-01-01T00:00:00Z"),
+            "replay",
+        ),
+        ("envelope", Value::Null, "not sealed"),
+    ];
+    for (field, value, why) in changes {
+        let (bob, messages) = said_to_bob(move |function, answer| {
+            if function == "take" {
+                let frame = &mut frames(answer).unwrap()[0];
+                frame["message"] = "a lie".into();
+                match field.split_once('/') {
+                    Some((_, inner)) => frame["envelope"][inner] = value.clone(),
+                    None => frame[field] = value.clone(),
+                }
+            }
+        })
+        .await;
+        let shown = &messages[0];
+        let told = shown["unopened"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{field}: {shown}"));
+        assert!(told.contains(why), "{field}: {told}");
+        assert_eq!(
+            (&shown["message"], &shown["data"]),
+            (&Value::Null, &Value::Null)
+        );
+        let reports = bob.relay.made("report_unopened");
+        assert_eq!(reports.len(), 1, "{field}");
+        let ids = reports[0]["message_ids"].as_array().unwrap();
+        assert!(ids.contains(&shown["message_id"]), "{field}");
+        assert_eq!(reports[0]["reason"], told);
+    }
+}
+
+#[tokio::test]
+async fn a_text_beside_the_envelope_is_not_believed() {
+    let (_, messages) = said_to_bob(|function, answer| {
+        if function == "take" {
+            let frame = &mut frames(answer).unwrap()[0];
+            frame["message"] = "a lie".into();
+            frame["data"] = "a lie".into();
+        }
+    })
+    .await;
+    assert_eq!(
+        (&messages[0]["message"], &messages[0]["data"]),
+        (&json!("the plan"), &json!({"n": 1}))
+    );
+}
+
+#[tokio::test]
+async fn a_sender_nobody_vouches_for_is_not_believed() {
+    let (_, messages) = said_to_bob(|function, answer| {
+        if let ("list_identities", Ok(rows)) = (function, answer) {
+            rows.as_array_mut()
+                .unwrap()
+                .iter_mut()
+                .for_each(|row| row["chain"] = json!([]));
+        }
+    })
+    .await;
+    assert_eq!(messages[0]["unopened"], "nobody vouches for the key of ann");
+}
+
+#[tokio::test]
+async fn notices_are_the_servers() {
+    let (_, messages) = said_to_bob(|function, answer| {
+        if function == "take" {
+            let frame = &mut frames(answer).unwrap()[0];
+            frame["message"] = "task 7 is yours".into();
+            frame["envelope"] = json!({"notice": true});
+        }
+    })
+    .await;
+    assert_eq!(messages[0]["message"], "task 7 is yours");
+    assert_eq!(messages[0]["from"], "mesh (server)");
+}
