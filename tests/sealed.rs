@@ -349,6 +349,32 @@ fn a_room_is_read_from_joining_on_unless_somebody_grants_it() {
 }
 
 #[test]
+fn what_could_not_be_opened_comes_at_once_when_its_key_is_trusted() {
+    let world = World::new();
+    let (alice, ann) = (&world.alice, &world.ann);
+    alice.json(&["setup", "lead", "--mesh", "proj"]);
+    let mut lead = window(alice, "lead");
+    let mut shown = || {
+        let notice = lead.notice("notifications/claude/channel", Duration::from_secs(20));
+        let content = &notice.expect("a notice")["params"]["content"];
+        content.as_str().unwrap().to_owned()
+    };
+    ann.json(&["send", "lead", &text("by the first ann")]);
+    assert!(shown().contains(&text("by the first ann")));
+
+    alice.json(&["agent", "remove", "ann"]);
+    let second = Machine::guest(alice, "proj", "ann");
+    second.json(&["send", "lead,alice", &text("by another ann")]);
+    assert!(shown().contains("was not opened"));
+    let unread = |machine: &Machine| machine.json(&["inbox"])["messages"][0].clone();
+    assert!(unread(alice)["unopened"].is_string());
+    assert_eq!(unread(alice), Value::Null);
+    alice.json(&["trust", "ann", "--yes"]);
+    assert!(shown().contains(&text("by another ann")));
+    assert_eq!(unread(alice)["message"], text("by another ann"));
+}
+
+#[test]
 fn a_key_alone_neither_reads_nor_writes_what_is_sealed() {
     let world = World::new();
     let key = |folder: &Path| {

@@ -137,6 +137,10 @@ example: mesh grant designer$$;
 alter function mesh.grant_key(text, mesh.boxes, mesh.public_key) owner to mesh_definer;
 grant execute on function mesh.grant_key(text, mesh.boxes, mesh.public_key) to mesh_agent;
 
+-- What a delivery says that could not be opened.
+create function mesh_lib.unopened(reason text) returns text
+language sql immutable return 'could not be opened: ' || unopened.reason;
+
 create function mesh.report_unopened(message_ids uuid[], reason text, out reported bigint)
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -148,7 +152,7 @@ begin
   perform mesh_lib.lock_inbox();
   with back as (
     update mesh_data.delivery d
-    set claim_id = null, claimant_id = null, due_at = mesh_lib.now() + interval '5 minutes', reason = 'could not be opened: ' || _reason
+    set claim_id = null, claimant_id = null, due_at = mesh_lib.now() + interval '5 minutes', reason = mesh_lib.unopened(_reason)
     where d.message_id = any (report_unopened.message_ids) and d.agent_id = (select mesh_lib.my_agent()) and d.state in ('queued', 'delivered')
     returning 1
   )
@@ -159,8 +163,31 @@ comment on function mesh.report_unopened is $$---
 who: agent
 mcp: never
 ---
-Say that messages in your inbox could not be opened. They stay unacknowledged, come again in five minutes, and their senders see why.
+Say that messages in your inbox could not be opened. They stay unacknowledged, come again in five minutes or with retry_unopened, and their senders see why.
 message_ids: ids of messages in your inbox, 1 to 1,000; what is settled is left alone.
 reason: why, up to 400 characters.
 example: mesh inbox$$;
 grant execute on function mesh.report_unopened(uuid[], text) to mesh_agent;
+
+create function mesh.retry_unopened(out retried bigint)
+language plpgsql volatile set search_path = '' as $$
+begin
+  perform mesh_lib.lock_inbox();
+  with again as (
+    update mesh_data.delivery d set state = 'queued', delivered_at = null, due_at = mesh_lib.now()
+    where d.agent_id = (select mesh_lib.my_agent()) and d.state in ('queued', 'delivered') and d.due_at > mesh_lib.now() and d.reason like mesh_lib.unopened('%')
+    returning 1
+  )
+  select count(*) into retry_unopened.retried from again;
+  if retry_unopened.retried > 0 then
+    perform mesh_lib.ping();
+  end if;
+end
+$$;
+comment on function mesh.retry_unopened is $$---
+who: agent
+mcp: never
+---
+Have mail that could not be opened come again at once: because your client now has what it lacked, such as a key you trust.
+example: mesh trust designer$$;
+grant execute on function mesh.retry_unopened() to mesh_agent;

@@ -4,14 +4,17 @@ use super::{context, globals::Globals, setup::owner::only_mesh};
 use crate::{
     crypto,
     error::{Error, Result},
+    home::Home,
+    keystore::Held,
     pins::{self, Pins},
-    rpc::Client,
+    rpc::{Client, Target},
     sealing::certified,
 };
 use serde_json::{Map, Value};
 
 /// The mesh one acts in, as it is pinned and as the relay has it.
 pub struct Here {
+    home: Home,
     pub client: Client,
     pub pins: Pins,
     pub mesh_id: String,
@@ -52,6 +55,7 @@ impl Here {
         Ok(Here {
             pinned: pins.mesh(&mesh_id)?,
             own_key: signer.public_key(),
+            home: context.home,
             client,
             pins,
             mesh_id,
@@ -95,6 +99,32 @@ impl Here {
             name,
             key,
         })
+    }
+
+    /// What could not be opened here comes again at once: to everybody in the mesh whose key this machine has.
+    pub async fn retry_unopened(&self) -> Result<()> {
+        self.client.call("retry_unopened", &Map::new()).await?;
+        let here = &self.client.target;
+        for credential in self.home.config()?.credentials {
+            let is_agent = credential.kind == "agent";
+            let is_here = credential.mesh_id.as_ref() == Some(&self.mesh_id);
+            if credential.relay != here.relay || is_agent && !is_here {
+                continue;
+            }
+            let Ok(Some(held)) = Held::load(&self.home, &credential.id).await else {
+                continue;
+            };
+            let client = Client::new(Target {
+                bearer: Some(held.key.bearer()),
+                mesh: Some(self.mesh_id.clone()),
+                ..here.clone()
+            })?;
+            // A key may have been revoked, an account be in other meshes.
+            if let Err(error) = client.call("retry_unopened", &Map::new()).await {
+                tracing::debug!("nothing comes again with key {}: {error}", credential.id);
+            }
+        }
+        Ok(())
     }
 
     pub fn safety_number(&self, key: &str) -> Result<String> {

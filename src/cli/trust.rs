@@ -44,7 +44,7 @@ pub async fn run(args: Args, globals: &Globals) -> Result<()> {
     let here = Here::find(globals).await?;
     match &args.name {
         Some(name) => agent(&here, name, args.yes, globals.json).await,
-        None if args.owner => owner(&here, &args, globals.json),
+        None if args.owner => owner(&here, &args, globals.json).await,
         None => mode(&here, args.yes, globals.json),
     }
 }
@@ -84,10 +84,11 @@ async fn agent(here: &Here, name: &str, yes: bool, as_json: bool) -> Result<()> 
             mesh.agents.insert(peer.agent_id.clone(), new);
             Ok(())
         })?;
+        here.retry_unopened().await?;
     }
     let said = match is_new {
         true => format!(
-            "{} is trusted with the key {}. What it sent meanwhile comes again within 5 minutes; mesh history shows it now.",
+            "{} is trusted with the key {}. What could not be opened before comes again now.",
             peer.name,
             short(&peer.key)
         ),
@@ -101,7 +102,7 @@ async fn agent(here: &Here, name: &str, yes: bool, as_json: bool) -> Result<()> 
     Ok(())
 }
 
-fn owner(here: &Here, args: &Args, as_json: bool) -> Result<()> {
+async fn owner(here: &Here, args: &Args, as_json: bool) -> Result<()> {
     let key = here.who["owner_key"].as_str().unwrap_or_default();
     let before = here.pinned.owner_key.clone();
     if key.is_empty() {
@@ -129,6 +130,7 @@ fn owner(here: &Here, args: &Args, as_json: bool) -> Result<()> {
             key.clone_into(&mut mesh.owner_key);
             Ok(())
         })?;
+        here.retry_unopened().await?;
     }
     let said = match is_new {
         true => format!(

@@ -239,6 +239,15 @@ select is((select count(*) from mesh_data.delivery d where d.agent_id = t.id_of(
 select t.pass('6 minutes');
 select ok(t.does('backend', 'check_messages', '{"peek": true}') -> 'messages' @> jsonb_build_array(jsonb_build_object('message_id', :'sent'::jsonb #>> '{answer,message_id}')), 'it comes again later');
 select t.pass('0');
+create function t.again() returns text language sql volatile as $$ select t.does('backend', 'retry_unopened') ->> 'retried' $$;
+select is(t.does('backend', 'check_messages', '{"peek": true}') -> 'messages', '[]', 'and not before');
+select is(t.does('commander', 'retry_unopened') ->> 'retried', '0', 'to nobody else');
+select is(t.again(), '1', 'unless its reader asks for it');
+select ok(t.does('backend', 'check_messages') -> 'messages' @> jsonb_build_array(jsonb_build_object('message_id', :'sent'::jsonb #>> '{answer,message_id}')), 'then it comes at once');
+select is(t.again(), '0', 'what is there is not put off');
+select t.does('backend', 'release_messages', jsonb_build_object('message_ids', array[:'sent'::jsonb #>> '{answer,message_id}'], 'retry_after', 300, 'reason', 'later'));
+select is(t.again(), '0', 'and what was given back stays so');
+select t.does('backend', 'report_unopened', jsonb_build_object('message_ids', array[:'sent'::jsonb #>> '{answer,message_id}'], 'reason', 'still not'));
 
 -- Later
 select t.refuses('what is for later is sealed for those who are there now', 409, 'commander', 'schedule_message', jsonb_build_object('to', '#hall', 'in', '1 hour', 'message', t.envelope('commander', '{backend}')));
