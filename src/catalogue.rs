@@ -35,6 +35,8 @@ pub struct Function {
     /// core (listed), more (found by search) or never.
     pub mcp: String,
     pub read_only: bool,
+    /// Takes away or writes over what somebody made, for good.
+    pub destructive: bool,
     pub cli: Option<Verb>,
     /// Command lines.
     pub examples: Vec<String>,

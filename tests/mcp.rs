@@ -64,8 +64,14 @@ fn tools_are_listed_while_the_relay_is_away() {
     editor.initialize("any", "2025-11-25");
     let tools = editor.request("tools/list", json!({}))["result"]["tools"].clone();
     let tools = tools.as_array().unwrap();
-    let removes = |tool: &Value| tool["name"].as_str().unwrap().starts_with("delete");
-    assert!(tools.iter().filter(|tool| !removes(tool)).count() <= 26);
+    let catalogue: Value = serde_json::from_str(include_str!("../docs/api.json")).unwrap();
+    let functions = catalogue["functions"].as_array().unwrap();
+    let is_destructive = |tool: &Value| {
+        let mut same = functions.iter().filter(|f| f["name"] == tool["name"]);
+        same.any(|function| function["destructive"] == true)
+    };
+    let destructive = tools.iter().filter(|tool| is_destructive(tool)).count();
+    assert!(destructive > 0 && tools.len() - destructive <= 26);
     for name in [
         "send_message",
         "check_messages",
@@ -78,8 +84,8 @@ fn tools_are_listed_while_the_relay_is_away() {
     }
     for tool in tools {
         assert_eq!(tool["annotations"]["openWorldHint"], false, "{tool}");
-        let destructive = &tool["annotations"]["destructiveHint"];
-        assert_eq!(destructive, removes(tool), "{tool}");
+        let hint = &tool["annotations"]["destructiveHint"];
+        assert_eq!(hint, is_destructive(tool), "{tool}");
         let text = tool["inputSchema"].to_string();
         assert!(
             !text.contains("anyOf") && !text.contains("$ref") && !text.contains("\"type\":["),
@@ -196,6 +202,22 @@ fn two_windows_talk_by_push() {
         bob.notice("notifications/claude/channel", Duration::from_millis(200))
             .is_none()
     );
+}
+
+#[test]
+fn what_is_destructive_is_not_hidden_behind_a_harmless_tool() {
+    let team = Team::of(&["alice"]);
+    let mut alice = team.window("alice", "any");
+    let arguments = json!({"room": "nowhere"});
+    let (refused, _) = alice.call(
+        "call_tool",
+        json!({"name": "close_room", "arguments": arguments}),
+    );
+    assert_eq!(
+        (&refused["code"], &refused["hint"]),
+        (&json!("ME403"), &json!("close_room"))
+    );
+    assert_eq!(alice.call("close_room", arguments).0["code"], "ME404");
 }
 
 #[test]

@@ -129,6 +129,7 @@ comment on function mesh.delete_account is $$---
 cli: account delete <confirm>
 who: account
 mcp: never
+destructive: yes
 ---
 Delete this account and all its keys. It must own no mesh any more.
 confirm: the account's name, to be sure.

@@ -70,6 +70,7 @@ $$;
 comment on function mesh.edit_agent is $$---
 cli: agent edit <agent>
 who: manage
+destructive: yes
 ---
 Change an agent's name, role or launch prompt. What is left out stays; an empty text removes.
 agent: the agent's present name.
@@ -104,6 +105,7 @@ $$;
 comment on function mesh.remove_agent is $$---
 cli: agent remove <agent>
 who: manage
+destructive: yes
 ---
 Remove an agent: its keys and invites stop working and its name is free again. Messages it sent stay.
 agent: the agent's name.

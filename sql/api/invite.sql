@@ -115,6 +115,7 @@ cli: invite revoke <invite_id>
 who: account
 mesh: yes
 mcp: never
+destructive: yes
 ---
 Revoke an invite: nobody can join with it any more. Who joined already stays.
 invite_id: the invite's id, as mesh invite list shows it.

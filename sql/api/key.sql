@@ -91,6 +91,7 @@ comment on function mesh.revoke_key is $$---
 cli: key revoke <key_id>
 who: account
 mcp: never
+destructive: yes
 ---
 Revoke a key at once: its next call is refused and its open windows close within a second.
 key_id: the key's id, as mesh key list shows it.

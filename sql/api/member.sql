@@ -59,6 +59,7 @@ cli: member revoke <member>
 who: account
 mesh: yes
 mcp: never
+destructive: yes
 ---
 Take a guest out of the mesh at once: keys stop working, open windows close, the guest's agents are removed.
 member: the name of an agent the guest holds, the guest's display name, or the member's id.

@@ -266,6 +266,7 @@ comment on function mesh.forget is $$---
 cli: forget <key>
 alias: memory remove, memory forget
 who: agent
+destructive: yes
 ---
 Forget a memory, shared or your own: nothing shows it any more, and its key is free.
 key: its key; or say memory_id.
@@ -300,6 +301,7 @@ $$;
 comment on function mesh.edit_memory is $$---
 cli: memory edit <agent> <key> <value>
 who: manage
+destructive: yes
 ---
 Write a private memory of an agent, under a key: a new one, or over what it had there. Its others stay its own.
 agent: whose memory.

@@ -184,6 +184,7 @@ cli: mesh delete <mesh> <confirm>
 who: account
 mesh: yes
 mcp: never
+destructive: yes
 ---
 Delete a mesh: its agents, keys, invites and messages, for good.
 confirm: the mesh's name once more, to be sure.
@@ -255,6 +256,7 @@ comment on function mesh.leave_mesh is $$---
 cli: mesh leave <mesh>
 who: agent
 mcp: never
+destructive: yes
 ---
 Leave a mesh you were invited to: your keys for it stop working and your agents in it are removed.
 example: mesh mesh leave proj$$;

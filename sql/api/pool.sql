@@ -108,6 +108,7 @@ comment on function mesh.delete_pool is $$---
 cli: pool delete <name>
 alias: role delete
 who: manage
+destructive: yes
 ---
 Delete a pool. role:name then means the agents with that role; mail that waits goes to the first of them to come online.
 name: the pool's name.

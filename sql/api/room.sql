@@ -195,6 +195,7 @@ $$;
 comment on function mesh.close_room is $$---
 cli: room close <room>
 who: agent
+destructive: yes
 ---
 Close a room, if you made it, moderate it or may manage the mesh. Nothing is said there any more; its members can still read it, and its name is free.
 room: the room's name, with or without #.

@@ -148,6 +148,7 @@ $$;
 comment on function mesh.cancel_scheduled is $$---
 cli: schedule cancel <schedule_id>
 who: agent
+destructive: yes
 ---
 Cancel a message you scheduled. What a recurring one has sent already stays.
 schedule_id: the id that schedule_message gave.

@@ -159,6 +159,7 @@ comment on function mesh.delete_state is $$---
 cli: state delete <key>
 alias: state remove, state unset
 who: agent
+destructive: yes
 ---
 Delete a key of the mesh. Set again, its versions go on counting.
 key: the key.

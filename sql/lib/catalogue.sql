@@ -7,6 +7,8 @@
 --   who: agent                    the least key: anyone, ticket, invite, any, agent (any key in a mesh), manage, account
 --   mesh: no                      works without a mesh; default yes for agent and manage
 --   mcp: core                     core, more (behind find_tools; the default) or never
+--   destructive: yes              it takes away or writes over what somebody made, and no call brings that back: editors ask first.
+--                                 Not for what is there to be set again and again, each under its key
 --   columns: to state why         what a table shows
 --   follow: after message_id      to follow, a client calls again with argument `after` as the last row's `message_id`.
 --                                 Two more words: the column that tells rows apart, and the boolean argument that asks for it
@@ -106,6 +108,7 @@ language sql stable set search_path = '' as $$
     'mesh', coalesce(mesh_lib.front(f.comment, 'mesh') = 'yes', f.who in ('agent', 'manage')),
     'mcp', coalesce(mesh_lib.front(f.comment, 'mcp'), 'more'),
     'read_only', f.provolatile <> 'v',
+    'destructive', coalesce(mesh_lib.front(f.comment, 'destructive') = 'yes', false),
     'cli', case when f.cli is not null then json_build_object(
       'verb', array(select m[1] from regexp_matches(regexp_replace(f.cli, '<[^>]*>', '', 'g'), '\S+', 'g') m),
       'aliases', coalesce((select json_agg(regexp_split_to_array(trim(a), ' +'))

@@ -69,6 +69,7 @@ fn operation(function: &Function) -> Value {
             "default": {"$ref": "#/components/responses/Error"},
         },
         "x-mesh-read-only": function.read_only,
+        "x-mesh-destructive": function.destructive,
         "x-mesh-who": function.who,
     });
     if function.who == "anyone" {

@@ -105,10 +105,10 @@ fn section(page: &mut String, function: &Function) -> std::fmt::Result {
     if !description.is_empty() {
         write!(page, "\n{description}\n")?;
     }
-    let effect = if function.read_only {
-        "Changes nothing."
-    } else {
-        "Changes something."
+    let effect = match (function.read_only, function.destructive) {
+        (true, _) => "Changes nothing.",
+        (_, true) => "Takes something away, or writes over it, for good.",
+        _ => "Changes something.",
     };
     write!(page, "\nWho: {}. {effect}\n", who(function))?;
     if let Some(cli) = &function.cli {

@@ -77,9 +77,9 @@ impl Server {
                         return Err(Error::new(400, "`arguments` of call_tool is not an object"));
                     }
                 };
-                self.call_function(inner, arguments).await
+                self.call_function(inner, arguments, true).await
             }
-            name => self.call_function(name, arguments).await,
+            name => self.call_function(name, arguments, false).await,
         }
     }
 
@@ -87,11 +87,17 @@ impl Server {
         &self,
         name: &str,
         arguments: Map<String, Value>,
+        is_hidden: bool,
     ) -> Result<(Value, Vec<String>)> {
         // Before the look-up: the relay may have tools the embedded catalogue does not know.
         let live = self.link.live().await?;
         let catalogue = self.link.catalogue();
         let function = tools::function(&catalogue, name)?;
+        if is_hidden && function.destructive {
+            // `call_tool` is said to be harmless.
+            let message = format!("{name} is called by its own name, so that your user is asked");
+            return Err(Error::new(403, message).hint(name));
+        }
         let announcer = &self.link.announcer;
         let peek = arguments.get("peek") == Some(&Value::Bool(true));
         let _waiting = is_awaited(function).then(|| Waiting::begin(self.link.clone()));

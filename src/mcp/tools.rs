@@ -6,7 +6,7 @@ use rmcp::model::{JsonObject, Tool, ToolAnnotations};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// How many core tools are listed by themselves, beside those that remove something; the rest is behind `find_tools` and
+/// How many core tools are listed by themselves, beside the destructive ones; the rest is behind `find_tools` and
 /// `call_tool`.
 const LISTED: usize = 24;
 /// How many tools one search returns.
@@ -28,7 +28,7 @@ pub fn list(catalogue: &Catalogue, shown: Shown, manage: bool) -> Vec<Tool> {
     let mut tools: Vec<Tool> = listed.into_iter().map(tool).collect();
     if !hidden.is_empty() {
         tools.push(find_tools());
-        tools.push(call_tool(hidden.iter().any(|function| removes(function))));
+        tools.push(call_tool());
     }
     tools
 }
@@ -96,11 +96,11 @@ fn split(catalogue: &Catalogue, shown: Shown, manage: bool) -> (Vec<&Function>, 
     if shown == Shown::All {
         return (allowed.collect(), Vec::new());
     }
-    // What removes something is listed with its own warning, so that `call_tool` can be said to be harmless.
+    // What is destructive is listed with its own warning, so that `call_tool` can be said to be harmless.
     let mut core = 0;
     allowed.partition(|function| {
         core += usize::from(function.mcp == "core");
-        function.mcp == "core" && core <= LISTED || removes(function)
+        function.mcp == "core" && core <= LISTED || function.destructive
     })
 }
 
@@ -124,7 +124,7 @@ fn tool(function: &Function) -> Tool {
         Some(description(function).into()),
         Arc::new(schema),
     )
-    .with_annotations(annotations(function.read_only, removes(function)))
+    .with_annotations(annotations(function.read_only, function.destructive))
 }
 
 /// Codex asks before, and without an approver refuses, a call that is not said to be harmless.
@@ -133,12 +133,6 @@ fn annotations(read_only: bool, destructive: bool) -> ToolAnnotations {
         .read_only(read_only)
         .destructive(destructive)
         .open_world(false)
-}
-
-fn removes(function: &Function) -> bool {
-    ["remove", "delete", "revoke"]
-        .iter()
-        .any(|verb| function.name.starts_with(verb))
 }
 
 fn description(function: &Function) -> String {
@@ -159,12 +153,12 @@ fn find_tools() -> Tool {
     .with_annotations(annotations(true, false))
 }
 
-fn call_tool(destructive: bool) -> Tool {
+fn call_tool() -> Tool {
     let schema = json!({"type": "object", "additionalProperties": false, "required": ["name"], "properties": {
         "name": {"type": "string", "description": "The tool's name, as find_tools gave it."},
         "arguments": {"type": "object", "description": "Its arguments, as its input schema says."}}});
     made("call_tool", "Call a tool that find_tools found.", schema)
-        .with_annotations(annotations(false, destructive))
+        .with_annotations(annotations(false, false))
 }
 
 fn made(name: &'static str, description: &'static str, schema: Value) -> Tool {
@@ -253,16 +247,17 @@ mod tests {
     }
 
     #[test]
-    fn what_removes_something_takes_no_place_of_a_core_tool() {
+    fn what_is_destructive_takes_no_place_of_a_core_tool() {
         let mut catalogue = catalogue();
-        let mut remover = functions(1, "more", "agent");
-        remover[0].name = "delete_it".into();
-        catalogue.functions.splice(0..0, remover);
+        let mut destructive = functions(1, "more", "agent");
+        destructive[0].destructive = true;
+        catalogue.functions.splice(0..0, destructive);
         let tools = list(&catalogue, Shown::Core, true);
-        assert_eq!((tools.len(), &*tools[0].name), (27, "delete_it"));
+        assert_eq!((tools.len(), &*tools[0].name), (27, "more_agent_0"));
         assert_eq!(tools[24].name, "core_agent_23");
-        let harmless = tools[26].annotations.as_ref().unwrap();
-        assert_eq!(harmless.destructive_hint, Some(false));
+        let hints = tools.iter().map(|tool| tool.annotations.as_ref().unwrap());
+        let warned: Vec<_> = hints.map(|hints| hints.destructive_hint.unwrap()).collect();
+        assert!(warned[0] && !warned[1..].contains(&true), "call_tool, too");
     }
 
     #[test]

@@ -20,7 +20,8 @@ from t.code c where c.schema = 'mesh' order by c.name;
 
 create view t.help as
 select c.*, case when c.comment ~ '^---\n' then split_part(c.comment, E'\n---\n', 2) else c.comment end as help,
-  coalesce(mesh_lib.front(c.comment, 'who'), 'agent') as who, mesh_lib.front(c.comment, 'mcp') as mcp, mesh_lib.front(c.comment, 'mesh') as mesh
+  coalesce(mesh_lib.front(c.comment, 'who'), 'agent') as who, mesh_lib.front(c.comment, 'mcp') as mcp, mesh_lib.front(c.comment, 'mesh') as mesh,
+  mesh_lib.front(c.comment, 'destructive') as destructive
 from t.code c where c.schema = 'mesh';
 
 -- An imperative begins a sentence and is no third person: Send, not Sends.
@@ -30,10 +31,10 @@ select ok(a.description ~ '\S', h.name || ': argument ' || a.name || ' is docume
 from t.help h, mesh_lib.arguments(h.oid) a where a.input order by h.name, a.ordinal;
 select ok(h.help ~ '\nexample: \S', h.name || ' has an example') from t.help h order by h.name;
 select ok(h.who in ('anyone', 'ticket', 'invite', 'any', 'agent', 'manage', 'account') and coalesce(h.mcp in ('core', 'more', 'never'), true)
-  and coalesce(h.mesh in ('yes', 'no'), true), h.name || ': who, mcp and mesh are words we know')
+  and coalesce(h.mesh in ('yes', 'no'), true) and coalesce(h.destructive = 'yes', true), h.name || ': who, mcp, mesh and destructive are words we know')
 from t.help h order by h.name;
 select is_empty($$select h.name || ': ' || m[1] from t.help h, regexp_matches(split_part(h.comment, E'\n---\n', 1), '(?:^|\n)([a-z]+): ', 'g') m
-  where h.comment ~ '^---\n' and m[1] not in ('cli', 'alias', 'who', 'mesh', 'mcp', 'columns', 'follow', 'set')$$, 'front matter has no word the catalogue ignores');
+  where h.comment ~ '^---\n' and m[1] not in ('cli', 'alias', 'who', 'mesh', 'mcp', 'destructive', 'columns', 'follow', 'set')$$, 'front matter has no word the catalogue ignores');
 select is_empty($$select h.name || ': ' || m[1] from t.help h, regexp_matches(h.help, '\n([a-z_]+): ', 'g') m
   where m[1] <> 'example' and not exists (select from mesh_lib.arguments(h.oid) a where a.input and a.name = m[1])$$,
   'no comment documents an argument that is not there');
@@ -281,6 +282,10 @@ select is_empty($$select c.name, a ->> 'name' from mesh_lib.callable c, json_arr
 select is_empty($$select c.name from mesh_lib.callable c where c.description ->> 'mcp' <> 'never' and c.description ->> 'who' in ('account', 'ticket', 'invite', 'anyone')$$, 'what needs more than an agent''s key is no tool');
 select is_empty($$select h.proname from t.help h where has_function_privilege('mesh_agent', h.oid, 'execute') except select c.name from mesh_lib.callable c$$, 'the dispatch knows every function an agent may execute');
 select is_empty($$select c.name from mesh_lib.callable c join t.help h on h.proname = c.name where (c.description ->> 'read_only')::boolean <> (h.provolatile <> 'v')$$, 'read_only is volatility');
+-- A window of its own ends with close_session: nothing that somebody made.
+select is_empty($$select h.name from t.help h where h.proname ~ '^(cancel|clear|close|delete|drop|erase|forget|purge|remove|reset|revoke|wipe)(_|$)' and h.destructive is null and h.proname <> 'close_session'$$,
+  'what takes away is destructive');
+select is_empty($$select h.name from t.help h where h.destructive = 'yes' and (h.provolatile <> 'v' or h.mcp = 'core')$$, 'what is destructive writes, and is no core tool: some editors refuse it when nobody is there to ask');
 select is((mesh_lib.catalogue() ->> 'protocol')::integer, 1, 'the catalogue says its protocol');
 select is(json_array_length(mesh_lib.catalogue() -> 'functions')::bigint, (select count(*) from mesh_lib.callable), 'the catalogue holds every call');
 
