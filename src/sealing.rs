@@ -141,7 +141,7 @@ impl Sealing {
             }
         }
         let mut result = answer?;
-        if let Some(claim) = settled::acknowledged(function, arguments) {
+        if let Some(claim) = settled::acknowledged(function, arguments, &result) {
             me.settled.acknowledge(claim)?;
         }
         self.open_result(exchange, function, (&me, asked), &mut result)

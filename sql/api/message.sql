@@ -146,7 +146,7 @@ begin
   return query
     select coalesce(a.name, mesh_lib.pool_address(d.mesh_id, _message.address, d.agent_id)) as agent,
       case when d.state in ('queued', 'delivered') and d.expires_at <= mesh_lib.now() then 'expired'
-        when d.state = 'queued' and p.online and mesh_lib.is_pushed(d.priority, p.status) then 'pushed' else d.state end,
+        when d.state = 'queued' and p.online and mesh_lib.is_pushed(d.priority, p.status) and mesh_lib.is_due(d.due_at, null) then 'pushed' else d.state end,
       case when d.state in ('queued', 'delivered') and coalesce(d.expires_at > mesh_lib.now(), true) then
         case when d.due_at > mesh_lib.now() then 'its time' when a.agent_id is null then 'somebody of this role'
           when not coalesce(p.online and mesh_lib.is_pushed(d.priority, p.status), false) then p.why end end,

@@ -6,6 +6,7 @@ use crate::{
     pins::Mesh,
 };
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 use time::{Duration, OffsetDateTime};
 
 /// The members of a message in an inbox, beside its envelope.
@@ -91,7 +92,17 @@ pub fn agrees(
         .flatten()
         .any(|address| address.starts_with("role:"));
     let reply_to = signed("reply_to").or(signed("message_id"));
-    let mentions = |value: &Value| addresses(value);
+    // As the server reads them, however the sender wrote them.
+    let mentions = |value: &Value| {
+        let names = addresses(value).into_iter();
+        names
+            .map(|name| name.trim_start_matches('@').to_owned())
+            .collect::<BTreeSet<_>>()
+    };
+    let is_same = |shown: &Value, signed: &Value| match (shown.as_str(), signed.as_str()) {
+        (Some(shown), Some(signed)) => shown.eq_ignore_ascii_case(signed),
+        _ => shown == signed,
+    };
     let differs = |name: &str, is_same: &dyn Fn(&Value) -> bool| match row.get(name) {
         Some(shown) if !is_same(shown) => Err(format!("its {name} was changed on the way")),
         _ => Ok(()),
@@ -102,11 +113,11 @@ pub fn agrees(
         to.as_ref().is_none_or(|to| addresses(shown) == *to)
     })?;
     differs("priority", &|shown| match signed("priority") {
-        Some(priority) => shown == priority,
+        Some(priority) => is_same(shown, priority),
         None => waits_for_role || shown == "next",
     })?;
     differs("reply_to", &|shown| match reply_to {
-        Some(id) => shown == id,
+        Some(id) => is_same(shown, id),
         None => shown.is_null() || to.is_none(),
     })?;
     differs("mentions", &|shown| {

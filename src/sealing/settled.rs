@@ -57,9 +57,16 @@ struct Known {
     youngest: HashMap<(String, String), String>,
 }
 
-/// The claim that a call which succeeded has acknowledged.
-pub fn acknowledged<'a>(function: &Function, arguments: &'a Map<String, Value>) -> Option<&'a str> {
+/// The claim that a call which answered `result` has acknowledged. A call that takes mail and took none may have been a look.
+pub fn acknowledged<'a>(
+    function: &Function,
+    arguments: &'a Map<String, Value>,
+    result: &Value,
+) -> Option<&'a str> {
     let argument = function.arguments.iter().find(|a| a.kind == "mesh.seen")?;
+    if function.returns.names().any(|name| name == "claim") && result["claim"].is_null() {
+        return None;
+    }
     let claim = arguments.get(&argument.name)?.as_str()?;
     (claim != seen::NOTHING).then_some(claim)
 }
