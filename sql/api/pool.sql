@@ -81,7 +81,7 @@ cli: pool edit <name>
 alias: role edit
 who: manage
 ---
-Change a pool. What is left out stays; mail that waits goes to who is in it from now on.
+Change a pool. What is left out stays; mail that waits goes to who is in it from now on, in a sealed mesh to those of them for whom it was sealed.
 name: the pool's name.
 agents: names of all its 1 to 1,000 agents, in order.
 fallback: queue or reject.
@@ -110,7 +110,7 @@ alias: role delete
 who: manage
 destructive: yes
 ---
-Delete a pool. role:name then means the agents with that role; mail that waits goes to the first of them to come online.
+Delete a pool. role:name then means the agents with that role; mail that waits goes to the first of them to come online, in a sealed mesh the first for whom it was sealed.
 name: the pool's name.
 example: mesh pool delete coder$$;
 alter function mesh.delete_pool(mesh.name) owner to mesh_definer;
