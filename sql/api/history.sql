@@ -18,6 +18,7 @@ end
 $$;
 comment on function mesh.get_message is $$---
 cli: read <message_id>
+group: messages
 alias: message read
 who: agent
 ---

@@ -42,6 +42,7 @@ end
 $$;
 comment on function mesh.release_messages is $$---
 cli: release <message_ids>
+group: messages
 who: agent
 ---
 Give messages back that you cannot handle now: they come again. Of the fifth time a message is dead, kept for you and its sender to see and retry.
@@ -71,6 +72,7 @@ end
 $$;
 comment on function mesh.list_dead_messages is $$---
 cli: dead list
+group: messages
 alias: dead
 who: agent
 columns: message_id from agent attempts reason dead_at message

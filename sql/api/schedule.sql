@@ -66,6 +66,8 @@ begin
     perform mesh_lib.fail(400, 'a message goes to 1 to 1,000 addresses', 'mesh peers');
   elsif _priority < 0 then
     perform mesh_lib.fail(400, 'priority is now, next or low', '');
+  elsif _letter.body = '' then
+    perform mesh_lib.fail(400, 'a message has 1 to 65,536 bytes', '');
   elsif octet_length(_letter.body) > 65536 then
     perform mesh_lib.fail(413, 'a message has 1 to 65,536 bytes', '');
   elsif (select count(*) from mesh_data.schedule s where s.agent_id = (select mesh_lib.my_agent()) and s.next_at is not null) >= 1000 then
@@ -93,6 +95,7 @@ end
 $$;
 comment on function mesh.schedule_message is $$---
 cli: schedule <to> <message>
+group: messages
 who: agent
 ---
 Schedule a message for later, once or again and again. It is sent as you, also while you are away, as long as your key is good. If the server is down at that time, a message for one time is sent as soon as it is back, and a recurring one once, for the latest time it missed.

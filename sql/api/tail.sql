@@ -30,6 +30,7 @@ end
 $$;
 comment on function mesh.tail is $$---
 cli: tail <mesh>
+group: messages
 who: manage
 columns: sent_at from to message
 follow: after message_id

@@ -12,6 +12,7 @@
 --   columns: to state why         what a table shows
 --   follow: after message_id      to follow, a client calls again with argument `after` as the last row's `message_id`.
 --                                 Two more words: the column that tells rows apart, and the boolean argument that asks for it
+--   group: messages               its heading in mesh --help: start, messages, team or machine; default messages for core calls of agents, else team
 --   set: send_messages            the function in mesh_lib that takes a batch of these calls
 --   ---
 --   Send a message to an agent.   the imperative first line
@@ -115,6 +116,7 @@ language sql stable set search_path = '' as $$
         from unnest(string_to_array(mesh_lib.front(f.comment, 'alias'), ',')) a), '[]'),
       'positional', array(select m[1] from regexp_matches(f.cli, '<([^>]*)>', 'g') m),
       'columns', coalesce(f.columns, '{}'),
+      'group', mesh_lib.front(f.comment, 'group'),
       'follow', (string_to_array(mesh_lib.front(f.comment, 'follow'), ' '))[1:2],
       'follow_row', nullif(split_part(mesh_lib.front(f.comment, 'follow'), ' ', 3), ''),
       'follow_if', nullif(split_part(mesh_lib.front(f.comment, 'follow'), ' ', 4), '')) end,

@@ -10,7 +10,9 @@ declare
     when '@hourly' then '0 * * * *' when '@daily' then '0 0 * * *' when '@midnight' then '0 0 * * *' when '@weekly' then '0 0 * * 0'
     when '@monthly' then '0 0 1 * *' when '@yearly' then '0 0 1 1 *' when '@annually' then '0 0 1 1 *' else _cron end, '\s+');
 begin
-  if cardinality(_fields) <> 5 then
+  if length(_cron) > 200 then
+    perform mesh_lib.fail(413, 'a cron expression has at most 200 characters', 'mesh schedule --help');
+  elsif cardinality(_fields) <> 5 then
     perform mesh_lib.fail(400, format('a cron expression has 5 fields (minute, hour, day of the month, month, day of the week) or is @hourly, @daily, @weekly, @monthly or @yearly: not %L',
       left(cron_fields.cron, 63)), 'mesh schedule --help');
   end if;
@@ -130,7 +132,9 @@ begin
     -- Reading all names takes 30 ms.
     return 'UTC';
   end if;
-  _name := (select z.name from pg_catalog.pg_timezone_names z where lower(z.name) = lower(btrim(checked_timezone.timezone)) limit 1);
+  -- What is longer than all names is none, and would be compared with each of them.
+  _name := (select z.name from pg_catalog.pg_timezone_names z
+    where length(checked_timezone.timezone) <= 100 and lower(z.name) = lower(btrim(checked_timezone.timezone)) limit 1);
   if _name is null then
     perform mesh_lib.fail(400, format('there is no time zone %L: use a name like Europe/Berlin or UTC', left(checked_timezone.timezone, 63)), '');
   end if;

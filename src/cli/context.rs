@@ -219,11 +219,7 @@ fn choose(
             .collect();
         return match fit[..] {
             [one] => Ok(Some(one.clone())),
-            [] => Err(Error::new(
-                404,
-                format!("there is no key for an agent {name} on this machine"),
-            )
-            .hint(format!("mesh setup {name}"))),
+            [] => Err(no_key(name, account_of(config, relay))),
             _ => {
                 let meshes: Vec<_> = fit.iter().filter_map(|c| c.mesh.as_deref()).collect();
                 let first = meshes.first().copied().unwrap_or_default();
@@ -257,6 +253,19 @@ fn choose(
     }
     let mut all = agents();
     Ok(all.next().filter(|_| all.next().is_none()).cloned())
+}
+
+/// ME404: a person has the account key only, and acts with that where no agent is named.
+fn no_key(agent: &str, account: Option<&Credential>) -> Error {
+    let message = format!("there is no key for an agent {agent} on this machine");
+    let person = account.and_then(|account| account.account.as_deref());
+    if person.is_some_and(|person| person.eq_ignore_ascii_case(agent)) {
+        return Error::new(
+            404,
+            format!("{message}: leave --agent out to act as yourself"),
+        );
+    }
+    Error::new(404, message).hint(format!("mesh setup {agent}"))
 }
 
 /// The account at `relay`; without one given, at the configured relay, else the only account there is.

@@ -88,6 +88,8 @@ select t.refuses(c.fact, 400, 'designer', 'schedule_message', '{"to": "commander
   ('an empty message', '{"in": "1 hour", "message": ""}'), ('a priority that is none', '{"in": "1 hour", "priority": "high"}'), ('oneself', '{"in": "1 hour", "to": "designer"}'), ('nobody', '{"in": "1 hour", "to": []}')) c (fact, arguments);
 select t.refuses('an unknown agent', 404, 'designer', 'schedule_message', '{"to": "nobody", "message": "x", "in": "1 hour"}');
 select t.refuses('a message that is too long', 413, 'designer', 'schedule_message', jsonb_build_object('to', 'commander', 'message', repeat('x', 65537), 'in', '1 hour'));
+select t.refuses('a cron expression that is too long', 413, 'designer', 'schedule_message', jsonb_build_object('to', 'commander', 'message', 'x', 'cron', '1' || repeat(',1', 100) || ' * * * *'));
+select t.refuses('a time zone with a name longer than any has', 400, 'designer', 'schedule_message', jsonb_build_object('to', 'commander', 'message', 'x', 'cron', '@daily', 'timezone', repeat('x', 101)));
 select t.works('a span in words: ' || s, 'designer', 'schedule_message', jsonb_build_object('to', 'commander', 'message', 'x', 'in', s)) from unnest(array['10 minutes', '2h', 'PT5M', '1 day 3 hours', '1 year', '0']) s;
 select is(mesh_lib.due_at(a.at, null, null, a.timezone), a.due_at::timestamptz, a.fact) from (
   select to_char(mesh_lib.now() at time zone 'UTC' + interval '1 day', 'YYYY-MM-DD') as day) d

@@ -113,6 +113,20 @@ fn keys_are_chosen_in_their_order() {
 }
 
 #[test]
+fn who_names_itself_as_an_agent_is_told_to_name_none() {
+    let as_agent = |agent: &str| {
+        let globals = Globals {
+            agent: Some(agent.into()),
+            ..Default::default()
+        };
+        pick(&config(), &globals, None, true, "any").unwrap_err()
+    };
+    assert_eq!(as_agent("nobody").hint, "mesh setup nobody");
+    let person = as_agent("Alice");
+    assert!(person.message.contains("leave --agent out") && person.hint.is_empty());
+}
+
+#[test]
 fn a_guest_with_one_agent_needs_no_options() {
     let mut config = config();
     config
