@@ -63,7 +63,8 @@ pub struct Session {
     /// shown to a wait first
     offered: HashSet<(Uuid, i16)>,
     pub waiters: usize,
-    pub news: watch::Sender<u64>,
+    /// counts new mail, for waits
+    news: Option<watch::Sender<u64>>,
     pub behind: bool,
     full_since: Option<Instant>,
     /// whether it may have missed news, its socket being new or too full
@@ -80,7 +81,7 @@ impl Session {
             look: 0,
             offered: HashSet::new(),
             waiters: 0,
-            news: watch::Sender::new(0),
+            news: None,
             behind: true,
             full_since: None,
             fresh: true,
@@ -94,6 +95,7 @@ impl Session {
         let all_seen = frames.len() < at_most;
         self.pushed
             .retain(|_, pushed| pushed.gone.is_none_or(|since| since.elapsed() < MEMORY));
+        self.shed();
         if all_seen {
             let queued: HashSet<_> = frames.iter().map(|f| (f.id, f.attempts)).collect();
             for (id, pushed) in &mut self.pushed {
@@ -139,8 +141,8 @@ impl Session {
             outstanding += 1;
             pushes += 1;
         }
-        if news {
-            self.news.send_modify(|news| *news += 1);
+        if let Some(counter) = self.news.as_ref().filter(|_| news) {
+            counter.send_modify(|news| *news += 1);
         }
         if outstanding < OUTSTANDING {
             self.full_since = None;
@@ -152,6 +154,24 @@ impl Session {
 }
 
 impl Session {
+    /// Changes when there is new mail.
+    pub fn news(&mut self) -> watch::Receiver<u64> {
+        self.news
+            .get_or_insert_with(|| watch::Sender::new(0))
+            .subscribe()
+    }
+
+    /// A session without mail keeps no room for any.
+    fn shed(&mut self) {
+        if self.pushed.is_empty() {
+            self.pushed.shrink_to_fit();
+        }
+        if self.offered.is_empty() {
+            self.offered.shrink_to_fit();
+        }
+        self.news.take_if(|news| news.receiver_count() == 0);
+    }
+
     /// Pushes without receipt.
     fn outstanding(&self) -> usize {
         let waits = |pushed: &&Pushed| !pushed.receipt && pushed.is_queued();
@@ -206,7 +226,7 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::{Frame, OUTSTANDING, Session};
-    use crate::relay::outbox::outbox;
+    use crate::relay::outbox::Outbox;
     use serde_json::value::RawValue;
     use uuid::Uuid;
 
@@ -230,7 +250,7 @@ mod tests {
 
     #[test]
     fn mail_is_pushed_once_while_it_stays_queued() {
-        let (outbox, _queue) = outbox();
+        let outbox = Outbox::default();
         let mut session = Session::new(1, "s".into());
         let mail = ids(3);
         assert_eq!(session.deliver(&outbox, frames(&mail), 64), 3);
@@ -242,7 +262,7 @@ mod tests {
 
     #[test]
     fn mail_that_was_given_back_between_two_looks_is_shown_again() {
-        let (outbox, _queue) = outbox();
+        let outbox = Outbox::default();
         let mut session = Session::new(1, "s".into());
         let mail = ids(2);
         session.deliver(&outbox, frames(&mail), 64);
@@ -250,14 +270,14 @@ mod tests {
         assert_eq!(session.deliver(&outbox, given_back(&mail, 1), 64), 0);
         // and to a wait first, as new mail
         session.waiters = 1;
-        let news = session.news.subscribe();
+        let news = session.news();
         assert_eq!(session.deliver(&outbox, given_back(&mail, 2), 64), 0);
         assert!(news.has_changed().unwrap());
     }
 
     #[test]
     fn a_look_that_began_before_a_direct_push_does_not_forget_it() {
-        let (outbox, _queue) = outbox();
+        let outbox = Outbox::default();
         let mut session = Session::new(1, "s".into());
         let id = Uuid::new_v4();
         session.look += 1;
@@ -272,7 +292,7 @@ mod tests {
 
     #[test]
     fn what_is_sent_after_mail_that_left_the_queue_just_now_overtakes_nothing() {
-        let (outbox, _queue) = outbox();
+        let outbox = Outbox::default();
         let mut session = Session::new(1, "s".into());
         let mail = ids(4);
         session.deliver(&outbox, frames(&mail[..2]), 64);
@@ -286,7 +306,7 @@ mod tests {
 
     #[test]
     fn nothing_overtakes_mail_that_was_owed_before() {
-        let (outbox, _queue) = outbox();
+        let outbox = Outbox::default();
         let mut session = Session::new(1, "s".into());
         let (first, second) = (Uuid::new_v4(), Uuid::new_v4());
         assert!(!session.push(&outbox, second, Some(first), String::new));
@@ -296,9 +316,9 @@ mod tests {
 
     #[test]
     fn a_wait_sees_new_mail_before_the_socket() {
-        let (outbox, _queue) = outbox();
+        let outbox = Outbox::default();
         let mut session = Session::new(1, "s".into());
-        let mut news = session.news.subscribe();
+        let mut news = session.news();
         session.waiters = 1;
         let mail = ids(2);
         assert_eq!(session.deliver(&outbox, frames(&mail), 64), 0);
@@ -310,7 +330,7 @@ mod tests {
 
     #[test]
     fn news_is_shown_once_and_asked_for_again_where_there_was_no_room() {
-        let (outbox, mut queue) = outbox();
+        let outbox = Outbox::default();
         let mut session = Session::new(1, "s".into());
         session.fresh = false;
         let ids = ids(1000);
@@ -318,7 +338,7 @@ mod tests {
         assert!(!session.tell(&outbox, ids[0], "{}") && !session.fresh);
         let told = ids.iter().filter(|id| session.tell(&outbox, **id, "{}"));
         assert!(told.count() < ids.len() && session.fresh);
-        while let Ok(text) = queue.try_recv() {
+        while let Some(text) = outbox.take() {
             outbox.wrote(text.len());
         }
         assert!(session.tell(&outbox, ids[999], "{}"));
@@ -326,13 +346,13 @@ mod tests {
 
     #[test]
     fn pushes_stop_until_receipts_come() {
-        let (outbox, mut queue) = outbox();
+        let outbox = Outbox::default();
         let mut session = Session::new(1, "s".into());
         let mail = ids(OUTSTANDING + 9);
         let mut pushed = 0;
         for _ in 0..10 {
             pushed += session.deliver(&outbox, frames(&mail), 1000);
-            while let Ok(text) = queue.try_recv() {
+            while let Some(text) = outbox.take() {
                 outbox.wrote(text.len());
             }
         }

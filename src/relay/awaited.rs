@@ -104,8 +104,8 @@ pub async fn run(
         tokio::select! {
             () = woken(&mut plan, ran_at) => next = Some(dispatch(relay, request.clone(), read_only, true)),
             () = sleep_until(deadline) => break,
-            () = relay.drains() => break,
-            error = end.ended() => return error.into(),
+            _ = relay.end.ended() => break,
+            error = end.ended() => return error.clone().into(),
             () = cancelled(&mut cancel) => return cancelled_answer(),
         }
     }

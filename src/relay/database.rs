@@ -3,7 +3,7 @@
 use super::calls::{Answer, Request};
 use super::{Relay, mail};
 use crate::error::Error;
-use deadpool_postgres::{Client, Object};
+use deadpool_postgres::{Client, Object, Pool};
 use serde_json::value::RawValue;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -83,9 +83,14 @@ pub async fn call(relay: &Relay, haste: Haste, calls: &[&Request]) -> Result<Vec
     let sessions = column(|c| c.session.as_deref());
     let functions = column(|c| Some(&c.function));
     let arguments = column(|c| Some(&c.arguments));
+    let (pool, more) = match haste {
+        Haste::Hasty => (&relay.hasty, HASTY),
+        Haste::Patient => (&relay.patient, ""),
+    };
     let rows = run(
         relay,
-        haste,
+        pool,
+        more,
         CALL,
         &[
             &tokens, &meshes, &sessions, &functions, &arguments, &relay.id,
@@ -124,25 +129,22 @@ fn answer(row: &Row) -> Result<Answer, tokio_postgres::Error> {
     })
 }
 
-/// Runs one prepared statement on a connection of the pool.
+/// Runs one prepared statement of a background task.
 pub async fn query(
     relay: &Relay,
     statement: &str,
     values: &[&(dyn ToSql + Sync)],
 ) -> Result<Vec<Row>, Failure> {
-    run(relay, Haste::Patient, statement, values).await
+    run(relay, &relay.background, "", statement, values).await
 }
 
 async fn run(
     relay: &Relay,
-    haste: Haste,
+    pool: &Pool,
+    more: &str,
     statement: &str,
     values: &[&(dyn ToSql + Sync)],
 ) -> Result<Vec<Row>, Failure> {
-    let (pool, more) = match haste {
-        Haste::Hasty => (&relay.hasty, HASTY),
-        Haste::Patient => (&relay.pool, ""),
-    };
     let client = match timeout(CONNECT, pool.get()).await {
         Ok(Ok(client)) => client,
         Ok(Err(e)) => return Err(count(relay, Failure::Away(e.to_string()))),

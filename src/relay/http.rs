@@ -87,7 +87,7 @@ async fn route(
     };
     Ok(match path.as_str() {
         "/health" => health(relay, false),
-        "/ready" => health(relay, *relay.draining.borrow()),
+        "/ready" => health(relay, relay.end.is_over()),
         "/metrics" => reply(
             StatusCode::OK,
             "text/plain; version=0.0.4",
@@ -140,7 +140,7 @@ async fn upgrade(
     if request.method() != Method::GET || !hyper_tungstenite::is_upgrade_request(&request) {
         return Err(Error::new(400, "this path speaks WebSocket"));
     }
-    if *relay.draining.borrow() {
+    if relay.end.is_over() {
         return Err(Error::unavailable("the relay is going away"));
     }
     let token = bearer(request.headers())?;
@@ -149,28 +149,14 @@ async fn upgrade(
         Some(token) => socket::sign_in(relay, token, address).await?,
         None => None,
     };
-    let (reply, stream) = hyper_tungstenite::upgrade(&mut request, Some(socket::config()))
+    let (reply, upgrade) = hyper_tungstenite::upgrade(&mut request, Some(socket::config()))
         .map_err(|e| Error::new(400, e.to_string()))?;
-    let relay = relay.clone();
-    tokio::spawn(async move {
-        match stream.await {
-            Ok(stream) => {
-                socket::run(
-                    relay,
-                    stream,
-                    socket::Peer {
-                        token,
-                        mesh,
-                        address,
-                    },
-                    key,
-                )
-                .await
-            }
-            Err(e) => tracing::debug!("upgrade: {e}"),
-        }
-        drop(place);
-    });
+    let peer = socket::Peer {
+        token,
+        mesh,
+        address,
+    };
+    socket::serve(relay.clone(), upgrade, peer, key, place);
     Ok(reply)
 }
 

@@ -316,10 +316,7 @@ impl Hub {
 
     /// The news of an attached session: changes when it has new mail.
     pub fn news(&self, session: Uuid) -> Option<watch::Receiver<u64>> {
-        self.inner()
-            .sessions
-            .get(&session)
-            .map(|s| s.news.subscribe())
+        self.inner().sessions.get_mut(&session).map(Session::news)
     }
 
     /// Lets a wait of `session` see new mail before its socket does, until the guard is dropped.

@@ -28,7 +28,7 @@ mod schema;
 mod server;
 mod socket;
 mod tls;
-mod writer;
+mod wire;
 
 pub use limits::KEY as CALLS_PER_SECOND;
 
@@ -59,9 +59,12 @@ struct Relay {
     public_url: String,
     database_url: String,
     database_ca: Option<PathBuf>,
-    pool: deadpool_postgres::Pool,
     /// for calls that others wait for
     hasty: deadpool_postgres::Pool,
+    /// for calls on their own
+    patient: deadpool_postgres::Pool,
+    /// for the tasks: a connection keeps the room of its longest statement, and theirs name every window
+    background: deadpool_postgres::Pool,
     /// read-only calls at once
     reads: Semaphore,
     lanes: batch::Lanes,
@@ -72,8 +75,8 @@ struct Relay {
     schema: schema::Schema,
     /// bytes of request bodies that may be held at once
     memory: Arc<Semaphore>,
-    /// true from the moment the relay is told to stop
-    draining: watch::Sender<bool>,
+    /// over from the moment the relay is told to stop
+    end: outbox::End,
     /// counts pings of the database
     pings: watch::Sender<u64>,
     /// counts what may end a wait: pings, looks after them, and calls of this relay
@@ -84,17 +87,6 @@ struct Relay {
     report: Notify,
     /// look after the database now
     check: Notify,
-}
-
-impl Relay {
-    /// Resolves when the relay is told to stop.
-    async fn drains(&self) {
-        let _ = self
-            .draining
-            .subscribe()
-            .wait_for(|draining| *draining)
-            .await;
-    }
 }
 
 const READS: usize = 8;
@@ -113,7 +105,8 @@ pub async fn serve(
     let acceptor = tls::acceptor(options.tls_cert.as_deref(), options.tls_key.as_deref())?;
     let pool = |size| connect::pool(&options.database_url, options.database_ca.as_deref(), size);
     let hasty = pool(batch::LANES + aside::HASTY)?;
-    let pool = pool(aside::PATIENT + READS + TASKS)?;
+    let patient = pool(aside::PATIENT + READS)?;
+    let background = pool(TASKS)?;
     let listener = tokio::net::TcpListener::bind(options.listen)
         .await
         .map_err(|e| Error::unavailable(format!("cannot listen on {}: {e}", options.listen)))?;
@@ -128,8 +121,9 @@ pub async fn serve(
         public_url: public_url.trim_end_matches('/').to_owned(),
         database_url: options.database_url,
         database_ca: options.database_ca,
-        pool,
         hasty,
+        patient,
+        background,
         reads: Semaphore::new(READS),
         lanes,
         aside: aside::Aside::new(),
@@ -138,7 +132,7 @@ pub async fn serve(
         metrics: metrics::Metrics::default(),
         schema: schema::Schema::default(),
         memory: Arc::new(Semaphore::new(MEMORY)),
-        draining: watch::Sender::new(false),
+        end: outbox::End::default(),
         pings: watch::Sender::new(0),
         wakes: watch::Sender::new(0),
         sweep: Notify::new(),

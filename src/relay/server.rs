@@ -1,6 +1,7 @@
 //! Accepts connections, serves HTTP on them, drains.
 
 use super::{Relay, http};
+use crate::error::Error;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -52,7 +53,7 @@ pub async fn accept(
         ));
     }
     drop(listener);
-    relay.draining.send_replace(true);
+    relay.end.end(Error::unavailable("the relay is going away"));
     let all = u32::try_from(CONNECTIONS).unwrap_or(u32::MAX);
     if timeout(DRAIN, room.acquire_many(all)).await.is_err() {
         tracing::warn!("some connections were still open after {DRAIN:?}");
@@ -96,7 +97,7 @@ where
     let mut connection = std::pin::pin!(connection);
     let end = tokio::select! {
         end = connection.as_mut() => end,
-        () = relay.drains() => {
+        _ = relay.end.ended() => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

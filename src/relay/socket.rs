@@ -2,22 +2,21 @@
 
 use super::calls::{self, Request};
 use super::frames::Frame;
-use super::outbox::{Outbox, outbox};
-use super::{Relay, arguments, body, frames, writer};
+use super::outbox::Outbox;
+use super::wire::Wire;
+use super::{Relay, arguments, body, frames};
 use crate::error::{Error, Result};
-use futures_util::StreamExt;
-use hyper_tungstenite::HyperWebsocketStream;
+use hyper_tungstenite::HyperWebsocket;
 use serde_json::Map;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::{net::IpAddr, time::Duration};
-use tokio::sync::{Semaphore, oneshot};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{net::IpAddr, pin::pin, time::Duration};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message, protocol::WebSocketConfig};
 use uuid::Uuid;
 
 const AUTH: Duration = Duration::from_secs(10);
-const DEAD: Duration = Duration::from_secs(45);
 const DRAIN: Duration = Duration::from_secs(8);
 const IN_FLIGHT: usize = 64;
 
@@ -38,6 +37,25 @@ struct Client {
     in_flight: Arc<Semaphore>,
     /// ends the wait with that id
     cancels: Mutex<HashMap<String, oneshot::Sender<()>>>,
+}
+
+impl Client {
+    fn session(&self) -> MutexGuard<'_, Option<Uuid>> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn cancels(&self) -> MutexGuard<'_, HashMap<String, oneshot::Sender<()>>> {
+        self.cancels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note that the call with this id is answered.
+    fn answered(&self, id: &str) {
+        let mut cancels = self.cancels();
+        cancels.remove(id);
+        if cancels.is_empty() {
+            cancels.shrink_to_fit();
+        }
+    }
 }
 
 /// Buffers small enough for thousands of idle sockets.
@@ -66,65 +84,57 @@ pub async fn sign_in(relay: &Arc<Relay>, token: &str, address: IpAddr) -> Result
     Err(serde_json::from_str(answer.body.get()).unwrap_or_else(broken))
 }
 
-/// Serves a socket until it ends. `key` is the one the header's token stands for; without it the first frame signs in.
-pub async fn run(
+/// Serves a socket until it ends, and gives its place up then. `key` is the one the header's token stands for; without it
+/// the first frame signs in.
+pub fn serve(
     relay: Arc<Relay>,
-    stream: HyperWebsocketStream,
+    upgrade: HyperWebsocket,
     mut peer: Peer,
-    key: Option<Uuid>,
+    mut key: Option<Uuid>,
+    place: Arc<OwnedSemaphorePermit>,
 ) {
-    let (sink, mut stream) = stream.split();
-    let (outbox, queue) = outbox();
-    let writer = tokio::spawn(writer::run(sink, queue, outbox.clone()));
-    let key = match (&peer.token, key) {
-        (Some(_), key) => Ok(key),
-        (None, _) => match timeout(AUTH, first(&relay, &mut stream, &mut peer)).await {
-            Ok(key) => key,
-            Err(_) => Err(Error::new(401, "no auth frame within 10 seconds")),
-        },
-    };
-    match key {
-        Err(error) => outbox.end.end(error),
-        Ok(key) => {
-            let _held = key.map(|key| relay.hub.hold(&relay, key, outbox.end.clone()));
-            outbox.send(frames::welcome(&relay.schema.hash()));
-            let number = relay.hub.open(outbox.clone());
-            let client = Arc::new(Client {
-                relay: relay.clone(),
-                peer,
-                number,
-                outbox: outbox.clone(),
-                session: Mutex::default(),
-                in_flight: Arc::new(Semaphore::new(IN_FLIGHT)),
-                cancels: Mutex::default(),
-            });
-            let closed = read(&client, &mut stream).await;
-            relay.hub.close(number);
-            relay.report.notify_one();
-            // Waits end with their socket; what already writes goes on.
-            client
-                .cancels
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clear();
-            if closed {
-                return writer.abort();
+    tokio::spawn(async move {
+        let stream = match upgrade.await {
+            Ok(stream) => stream,
+            Err(e) => return tracing::debug!("upgrade: {e}"),
+        };
+        let outbox = Arc::<Outbox>::default();
+        let mut wire = Wire::new(stream, outbox.clone());
+        if peer.token.is_none() {
+            let late = |_| Err(Error::new(401, "no auth frame within 10 seconds"));
+            let first = timeout(AUTH, first(&relay, &mut wire, &mut peer)).await;
+            match first.unwrap_or_else(late) {
+                Ok(of_token) => key = of_token,
+                Err(error) => return wire.close(&error).await,
             }
         }
-    }
-    let _ = writer.await;
-    // Closing with unread bytes would reset the connection and lose what was just written.
-    let _ = timeout(Duration::from_secs(1), async {
-        while let Some(Ok(_)) = stream.next().await {}
-    })
-    .await;
+        let held = key.map(|key| relay.hub.hold(&relay, key, outbox.end.clone()));
+        outbox.send(frames::welcome(&relay.schema.hash()));
+        let client = Arc::new(Client {
+            number: relay.hub.open(outbox.clone()),
+            relay,
+            peer,
+            outbox,
+            session: Mutex::default(),
+            in_flight: Arc::new(Semaphore::new(IN_FLIGHT)),
+            cancels: Mutex::default(),
+        });
+        let end = read(&client, &mut wire).await;
+        client.relay.hub.close(client.number);
+        client.relay.report.notify_one();
+        // Waits end with their socket; what already writes goes on.
+        client.cancels().clear();
+        drop((client, held));
+        if let Some(error) = end {
+            wire.close(&error).await;
+        }
+        drop(place);
+    });
 }
 
-type Stream = futures_util::stream::SplitStream<HyperWebsocketStream>;
-
-async fn first(relay: &Arc<Relay>, stream: &mut Stream, peer: &mut Peer) -> Result<Option<Uuid>> {
+async fn first(relay: &Arc<Relay>, wire: &mut Wire, peer: &mut Peer) -> Result<Option<Uuid>> {
     loop {
-        let text = match stream.next().await {
+        let text = match wire.read().await {
             Some(Ok(Message::Text(text))) => text,
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
             _ => return Err(Error::new(401, "the first frame must be auth")),
@@ -141,45 +151,34 @@ async fn first(relay: &Arc<Relay>, stream: &mut Stream, peer: &mut Peer) -> Resu
     }
 }
 
-/// Reads until the client goes (true) or the socket is to end (false).
-async fn read(client: &Arc<Client>, stream: &mut Stream) -> bool {
+/// Takes what the client says until it goes; otherwise why the socket is to end.
+async fn read(client: &Arc<Client>, wire: &mut Wire) -> Option<Error> {
+    let mut ended = pin!(client.outbox.end.ended());
+    let mut stops = pin!(client.relay.end.ended());
     loop {
         let message = tokio::select! {
-            message = timeout(DEAD, stream.next()) => message,
-            _ = client.outbox.end.ended() => return false,
-            () = client.relay.drains() => {
+            message = wire.read() => message?,
+            error = &mut ended => return Some(error.clone()),
+            error = &mut stops => {
                 // Answers first: a client that reads `ended` stops reading.
                 let all = client.in_flight.acquire_many(IN_FLIGHT as u32);
-                let _ = timeout(DRAIN, all).await;
-                client.outbox.end.end(Error::unavailable("the relay is going away"));
-                return false;
+                // Boxed, or each socket would keep the room for it from the start.
+                Box::pin(wire.write_until(timeout(DRAIN, all))).await;
+                return Some(error.clone());
             }
         };
         match message {
-            Ok(Some(Ok(Message::Text(text)))) => take(client, &text),
-            Ok(Some(Ok(Message::Binary(_)))) => {
-                refuse(
-                    client,
-                    "null",
-                    Error::new(400, "binary frames are not part of the protocol"),
-                );
+            Ok(Message::Text(text)) => take(client, &text),
+            Ok(Message::Binary(_)) => {
+                let error = Error::new(400, "binary frames are not part of the protocol");
+                refuse(client, "null", error);
             }
-            Ok(Some(Ok(_))) => {}
-            Ok(Some(Err(WsError::Capacity(_)))) => {
-                client
-                    .outbox
-                    .end
-                    .end(Error::new(413, "the frame is larger than 1 MiB"));
-                return false;
+            Ok(_) => {}
+            Err(WsError::Capacity(_)) => {
+                return Some(Error::new(413, "the frame is larger than 1 MiB"));
             }
-            Ok(Some(Err(WsError::Utf8(_)))) => {
-                client
-                    .outbox
-                    .end
-                    .end(Error::new(400, "the frame is not UTF-8"));
-                return false;
-            }
-            Ok(Some(Err(_)) | None) | Err(_) => return true,
+            Err(WsError::Utf8(_)) => return Some(Error::new(400, "the frame is not UTF-8")),
+            Err(_) => return None,
         }
     }
 }
@@ -197,11 +196,7 @@ fn take(client: &Arc<Client>, text: &str) {
             }
         }
         Ok(Frame::Cancel { id }) => {
-            let cancel = client
-                .cancels
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .remove(&id);
+            let cancel = client.cancels().remove(&id);
             if let Some(cancel) = cancel {
                 let _ = cancel.send(());
             }
@@ -242,19 +237,13 @@ fn call(
     let memory = body::hold(&client.relay, text.len())?;
     let named = arguments::parse(text.as_bytes())?;
     let (sender, cancel) = oneshot::channel();
-    let mut cancels = client
-        .cancels
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
+    let mut cancels = client.cancels();
     if cancels.contains_key(id) {
         return Err(Error::new(400, "a call with this id is not answered yet"));
     }
     cancels.insert(id.to_owned(), sender);
     drop(cancels);
-    let session = *client
-        .session
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
+    let session = *client.session();
     let request = Request {
         token: client.peer.token.clone(),
         mesh: mesh.or_else(|| client.peer.mesh.clone()),
@@ -274,17 +263,9 @@ fn call(
     tokio::spawn(async move {
         let answer = pending.await;
         if let Some(attach) = &answer.effects.attach {
-            let mut session = client
-                .session
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            *session = Some(attach.session_id);
+            *client.session() = Some(attach.session_id);
         }
-        client
-            .cancels
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&id);
+        client.answered(&id);
         client.outbox.send(frames::answer(&id, &answer));
         if let Some(attach) = answer.effects.attach {
             client.relay.hub.attach(client.number, attach);
