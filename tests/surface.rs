@@ -34,17 +34,18 @@ enum Surface {
 
 #[test]
 fn over_http() {
-    walk(Surface::Http);
+    walk(Surface::Http, 1);
 }
 
 #[test]
 fn at_the_command_line() {
-    walk(Surface::CommandLine);
+    // A process for each step.
+    walk(Surface::CommandLine, 2);
 }
 
 #[test]
 fn as_tools_of_an_editor() {
-    walk(Surface::Editor);
+    walk(Surface::Editor, 1);
 }
 
 /// Each call in a file is made as it should be, and as it should not.
@@ -77,11 +78,30 @@ fn files() -> BTreeMap<String, Vec<Value>> {
         .collect()
 }
 
-/// Makes the steps of all files.
-fn walk(surface: Surface) {
+/// Makes the steps of all files, each file in one of so many worlds at once.
+fn walk(surface: Surface, worlds: usize) {
+    let mut parts = vec![Vec::new(); worlds];
+    for file in files() {
+        let shortest = parts.iter_mut().min_by_key(|part| {
+            let steps = part.iter().map(|(_, steps): &(_, Vec<Value>)| steps.len());
+            steps.sum::<usize>()
+        });
+        shortest.expect("a world").push(file);
+    }
+    let failures: Vec<String> = std::thread::scope(|scope| {
+        let walk = |part| scope.spawn(move || walk_through(surface, part));
+        let walks: Vec<_> = parts.into_iter().map(walk).collect();
+        let failures = walks.into_iter().map(|walk| walk.join().expect("no panic"));
+        failures.flatten().collect()
+    });
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// What was wrong in these files.
+fn walk_through(surface: Surface, files: Vec<(String, Vec<Value>)>) -> Vec<String> {
     let mut world = World::new(surface);
     let mut failures = Vec::new();
-    for (name, steps) in files() {
+    for (name, steps) in files {
         let mut kept = Kept::new();
         for (n, step) in steps.iter().enumerate() {
             if let Err(why) = make(&mut world, step, &mut kept) {
@@ -90,7 +110,7 @@ fn walk(surface: Surface) {
             }
         }
     }
-    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    failures
 }
 
 /// Makes one step, and says what is wrong with what it came to.

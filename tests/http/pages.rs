@@ -38,6 +38,23 @@ fn metrics_are_numbers_under_names_and_name_nobody() {
 }
 
 #[test]
+fn reading_health_metrics_and_documents_changes_no_mail() {
+    let pair = Pair::new();
+    pair.send("unread");
+    let mail = || {
+        pair.database.value(
+            "select concat(d.ctid, d.xmin, d, m.ctid, m.xmin, m)
+             from mesh_data.delivery d join mesh_data.message m using (message_id)",
+        )
+    };
+    let before = mail();
+    for path in ["/health", "/ready", "/metrics", "/catalogue.json"] {
+        assert_eq!(get(&pair.relay, path).status, 200, "{path}");
+    }
+    assert_eq!(mail(), before);
+}
+
+#[test]
 fn openapi_has_every_call_with_what_it_takes_and_gives() {
     let pair = Pair::new();
     let openapi = get(&pair.relay, "/openapi.json").json();

@@ -37,6 +37,7 @@ select is(t.does('commander', 'release_messages', t.ids(array[:'r1']) || '{"retr
 select is(t.states(:'r1'), 'commander queued 1', 'it is queued again, and that was one attempt');
 select is(t.does('designer', 'message_status', jsonb_build_object('message_id', :'r1')) #>> '{0,reason}', 'the build is broken', 'its sender is told why');
 select is(t.does('designer', 'message_status', jsonb_build_object('message_id', :'r1')) #>> '{0,waits_for}', 'its time', 'and what it waits for');
+select is(t.does('designer', 'message_status', jsonb_build_object('message_id', :'r1')) #>> '{0,state}', 'queued', 'and that it is not pushed before, though its recipient is there');
 select is(t.inbox('commander'), 'r2', 'before its time it is not in the inbox');
 select is(t.texts(t.mail('commander')), '', 'nor pushed');
 select is(t.does('commander', 'check_messages', '{"peek": true}', null, :'window') ->> 'unread', '0', 'nor unread');
