@@ -63,6 +63,15 @@ select ok(t.does('commander', 'tail', jsonb_build_object('after', :'ahead'::json
 select t.does('alice', 'list_events', '{"limit": 1}', 'proj') #>> '{0,cursor}' as cursor \gset
 select t.seal('commander', 'backend', '{backend}', change => jsonb_build_object('id', t.id_at(now() - interval '9 minutes'))) as behind \gset
 select ok(t.does('alice', 'list_events', jsonb_build_object('after', :'cursor'), 'proj') @> jsonb_build_array(jsonb_build_object('event_id', :'behind'::jsonb #>> '{answer,message_id}')), 'nor from who follows what happens');
+select is((select array_agg(m ->> 'message_id' order by n) from jsonb_array_elements(t.does('backend', 'check_messages', '{"peek": true, "limit": 100}') -> 'messages') with ordinality u (m, n)
+    where m ->> 'message_id' in (:'ahead'::jsonb #>> '{answer,message_id}', :'behind'::jsonb #>> '{answer,message_id}')),
+  array[:'ahead'::jsonb #>> '{answer,message_id}', :'behind'::jsonb #>> '{answer,message_id}'], 'mail is in the order in which it was sent, whatever the clock of its sender does');
+savepoint untaken;
+select t.does('backend', 'check_messages', '{"limit": 100}') -> 'messages' as taken \gset
+rollback to untaken;
+select is((select array_agg(m ->> 'message_id' order by n) from jsonb_array_elements(:'taken') with ordinality u (m, n)
+    where m ->> 'message_id' in (:'ahead'::jsonb #>> '{answer,message_id}', :'behind'::jsonb #>> '{answer,message_id}')),
+  array[:'ahead'::jsonb #>> '{answer,message_id}', :'behind'::jsonb #>> '{answer,message_id}'], 'also when it is taken');
 
 select is(t.attempt('postgres', format('update mesh_data.message set body = ''plain'', envelope = null, sender_box = null where message_id = %L', :'sent'::jsonb #>> '{answer,message_id}')), '23514', 'what was sealed is not written over in plain');
 
