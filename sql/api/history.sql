@@ -109,7 +109,7 @@ end
 $$;
 comment on function mesh.list_messages is $$---
 cli: history <with>
-alias: message list
+alias: message list, messages
 who: agent
 mcp: core
 columns: sent_at from to message message_id

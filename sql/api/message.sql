@@ -27,6 +27,7 @@ end
 $$;
 comment on function mesh.send_message is $$---
 cli: send <to> <message>
+alias: message send
 who: agent
 mcp: core
 set: send_messages

@@ -45,7 +45,7 @@ cli: release <message_ids>
 group: messages
 who: agent
 ---
-Give messages back that you cannot handle now: they come again. Of the fifth time a message is dead, kept for you and its sender to see and retry.
+Give messages back that you cannot handle now: they come again. The fifth time a message is dead: kept for you and its sender to see and retry.
 message_ids: ids of messages in your inbox, 1 to 1,000; what is settled counts as already.
 retry_after: seconds until they come again, 0 to 86,400; default at once.
 reason: why, up to 500 characters; their senders see it. Default none.

@@ -125,6 +125,7 @@ language sql stable set search_path = '' as $$
 $$;
 comment on function mesh.list_scheduled is $$---
 cli: schedule list
+alias: schedules
 who: agent
 columns: schedule_id to message state next_at cron error
 ---

@@ -66,12 +66,18 @@ begin
 end
 $$;
 
--- ME404: no agent has this name or key.
+-- ME404: no agent has this name or key. What else has it is named: a # or @ is soon forgotten.
 create function mesh_lib.fail_unknown(mesh_id uuid, asked text) returns void
 language plpgsql stable set search_path = '' as $$
+declare
+  _asked constant text := left(fail_unknown.asked, 64);
+  _others constant text := concat_ws(' and ',
+    (select '#' || r.name from mesh_data.room r where r.mesh_id = fail_unknown.mesh_id and r.name = _asked and r.closed_at is null),
+    (select '@' || g from mesh_lib.group_names(fail_unknown.mesh_id) g where g = _asked),
+    (select r from unnest(mesh_lib.roles(fail_unknown.mesh_id)) r where r = 'role:' || _asked));
 begin
-  perform mesh_lib.fail(404, format('there is no agent %L in this mesh', left(fail_unknown.asked, 64)), 'mesh peers',
-    jsonb_build_object('asked', left(fail_unknown.asked, 64), 'candidates', mesh_lib.candidates(fail_unknown.mesh_id)));
+  perform mesh_lib.fail(404, format('there is no agent %L in this mesh', _asked) || coalesce(', but ' || nullif(_others, ''), ''), 'mesh peers',
+    jsonb_build_object('asked', _asked, 'candidates', mesh_lib.candidates(fail_unknown.mesh_id)));
 end
 $$;
 
