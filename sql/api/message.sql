@@ -145,17 +145,10 @@ declare
 begin
   -- To its sender all recipients, to a recipient itself: row-level security says so.
   return query
-    select coalesce(a.name, mesh_lib.pool_address(d.mesh_id, _message.address, d.agent_id)) as agent,
-      case when d.state in ('queued', 'delivered') and d.expires_at <= mesh_lib.now() then 'expired'
-        when d.state = 'queued' and p.online and mesh_lib.is_pushed(d.priority, p.status) and mesh_lib.is_due(d.due_at, null) then 'pushed' else d.state end,
-      case when d.state in ('queued', 'delivered') and coalesce(d.expires_at > mesh_lib.now(), true) then
-        case when d.due_at > mesh_lib.now() then 'its time' when a.agent_id is null then 'somebody of this role'
-          when not coalesce(p.online and mesh_lib.is_pushed(d.priority, p.status), false) then p.why end end,
-      d.reason, d.attempts, case when d.state in ('queued', 'delivered') then d.due_at end, d.expires_at, d.delivered_at, case d.state when 'acknowledged' then d.settled_at end
-    from mesh_data.delivery d
-    left join mesh_data.agent a on a.agent_id = d.agent_id
-    left join lateral mesh_lib.peer_status(d.agent_id) p on true
-    where d.message_id = message_status.message_id
+    select b.agent, b.state, b.waits_for, (b.delivery).reason, (b.delivery).attempts,
+      case when (b.delivery).state in ('queued', 'delivered') then (b.delivery).due_at end, (b.delivery).expires_at, (b.delivery).delivered_at,
+      case (b.delivery).state when 'acknowledged' then (b.delivery).settled_at end
+    from mesh_lib.became(_message) b
     order by 1;
 end
 $$;

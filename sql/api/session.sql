@@ -65,9 +65,9 @@ begin
     returning session.session_id into open_session.session_id;
     perform mesh_lib.ping();
   end if;
-  insert into mesh_data.presence (session_id, mesh_id, confirmed_at, connected)
-  values (open_session.session_id, _agent.mesh_id, mesh_lib.now(), true)
-  on conflict on constraint presence_pkey do update set confirmed_at = excluded.confirmed_at, connected = true, waiting_until = null;
+  insert into mesh_data.presence (session_id, mesh_id, agent_id, confirmed_at, connected)
+  values (open_session.session_id, _agent.mesh_id, _agent.agent_id, mesh_lib.now(), true)
+  on conflict on constraint presence_pkey do update set agent_id = excluded.agent_id, confirmed_at = excluded.confirmed_at, connected = true, waiting_until = null;
   perform mesh_lib.take_pool_mail(array[_agent.agent_id], true);
 
   select _agent.name, m.name, o.name, _agent.role, _agent.launch_prompt into open_session.agent, open_session.mesh, open_session.owner,

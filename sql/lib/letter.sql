@@ -5,7 +5,7 @@
 create type mesh_lib.letter as (
   ordinal integer, me mesh_lib.identity, addresses text[], body text, envelope jsonb, boxes jsonb, notice text, data jsonb, key text, reply_to uuid,
   priority smallint, mentions text[], expires_at timestamptz, everyone boolean, exclude text[], occurrence_at timestamptz,
-  agents uuid[], skipped text[], room_id uuid, message_id uuid, duplicate boolean, error json
+  agents uuid[], mentioned uuid[], skipped text[], room_id uuid, message_id uuid, duplicate boolean, error json
 );
 
 -- The id that its sender gave to what is sealed; null for a plain text.
@@ -24,5 +24,5 @@ language sql volatile return row(letter.ordinal, letter.me, letter.addresses,
   case when jsonb_typeof(letter.content) = 'object' then case jsonb_typeof(letter.content -> 'boxes') when 'object' then letter.content -> 'boxes' else '{}' end end,
   letter.notice, letter.data, coalesce(letter.key, 'sealed ' || mesh_lib.sealed_id(letter.content)), letter.reply_to,
   case when letter.agent_id is null then letter.priority else 1 end, letter.mentions, letter.expires_at, letter.everyone, letter.exclude, letter.occurrence_at,
-  case when letter.agent_id is not null then array[letter.agent_id] end, null, null,
+  case when letter.agent_id is not null then array[letter.agent_id] end, null, null, null,
   coalesce(case when letter.occurrence_at is null then mesh_lib.sealed_id(letter.content) end, mesh_lib.new_id()), false, letter.error)::mesh_lib.letter;

@@ -9,43 +9,52 @@ language sql immutable return 5;
 create function mesh_lib.inbox_limit() returns integer
 language sql immutable return 10000;
 
--- Letters that one of their recipients refuses: whom they name blocks the sender, or has a full inbox. Of many, those who
--- block the sender are left out. Whether there is any is asked first, because mostly there is none; `limit` keeps that to one
--- probe of an index for each recipient, whatever the statistics say.
-create function mesh_lib.refusals(letters mesh_lib.letter[]) returns table (ordinal integer, error json)
-language plpgsql volatile set search_path = '' set enable_seqscan = off as $$
+-- Letters after those who block their senders: refused when they are named, and without a copy for them when they are not.
+create function mesh_lib.heed_blocks(inout letters mesh_lib.letter[])
+language plpgsql volatile set search_path = '' as $$
+declare
+  _met record;
+begin
+  for _met in
+    select l.ordinality::integer as ordinal, array_agg(a.agent_id) as agents, array_agg(a.name order by a.name) as names
+    from unnest(letters) with ordinality l cross join unnest(l.agents) u (agent_id)
+    join mesh_data.block b on b.agent_id = u.agent_id and b.blocked_agent_id = (l.me).agent_id
+    join mesh_data.agent a on a.agent_id = u.agent_id
+    where l.error is null and not l.duplicate
+    group by l.ordinality
+  loop
+    if exists (select from unnest(letters[_met.ordinal].addresses) x where not mesh_lib.is_one(x)) then
+      letters[_met.ordinal].agents := array(select u from unnest(letters[_met.ordinal].agents) u where u <> all (_met.agents));
+    else
+      letters[_met.ordinal].error := mesh_lib.error_object('ME403',
+        format('%s %s not take your messages', array_to_string(_met.names, ' and '), case cardinality(_met.names) when 1 then 'does' else 'do' end),
+        'mesh peers', json_build_object('agent', _met.names[1], 'agents', _met.names)::text, '');
+    end if;
+  end loop;
+end
+$$;
+
+-- Letters to an inbox that is full, of those that have open mail.
+create function mesh_lib.to_full(letters mesh_lib.letter[], laden uuid[]) returns table (ordinal integer, error json)
+language plpgsql volatile set search_path = '' set enable_seqscan = off set enable_bitmapscan = off as $$
 declare
   -- An inbox without mail older than the last so many messages of all cannot hold that many.
   _old constant bigint := coalesce(pg_sequence_last_value('mesh_data.message_position'), 0) - mesh_lib.inbox_limit() + 1;
-  _blocks boolean;
   _full uuid[];
 begin
-  select bool_or((select true from mesh_data.block b where b.agent_id = u.agent_id limit 1)),
-    array_agg(u.agent_id) filter (where _old > 0 and (
-      select true from mesh_data.delivery d where d.agent_id = u.agent_id and d.state in ('queued', 'delivered') and d.position <= _old limit 1))
-  into _blocks, _full
-  from (select distinct a from unnest(refusals.letters) l, unnest(l.agents) a where l.error is null and not l.duplicate) u (agent_id);
-  if _blocks then
-    return query
-      select l.ordinality::integer, mesh_lib.error_object('ME403',
-        format('%s %s not take your messages', string_agg(a.name, ' and ' order by a.name), case count(*) when 1 then 'does' else 'do' end),
-        'mesh peers', json_build_object('agent', min(a.name), 'agents', json_agg(a.name order by a.name))::text, '')
-      from unnest(refusals.letters) with ordinality l cross join unnest(l.agents) u (agent_id)
-      join mesh_data.block b on b.agent_id = u.agent_id and b.blocked_agent_id = (l.me).agent_id
-      join mesh_data.agent a on a.agent_id = u.agent_id
-      where l.error is null and not l.duplicate and not exists (select from unnest(l.addresses) x where not mesh_lib.is_one(x))
-      group by l.ordinality;
-  end if;
-  if cardinality(_full) > 0 then
+  if _old > 0 then
     -- Counting stops at the limit.
     _full := array(
-      select u from unnest(_full) u
-      where exists (select from mesh_data.delivery d where d.agent_id = u and d.state in ('queued', 'delivered') offset mesh_lib.inbox_limit() - 1));
+      select u from unnest(to_full.laden) u
+      where (select true from mesh_data.delivery d where d.agent_id = u and d.state in ('queued', 'delivered') and d.position <= _old limit 1)
+        and exists (select from mesh_data.delivery d where d.agent_id = u and d.state in ('queued', 'delivered') offset mesh_lib.inbox_limit() - 1));
+  end if;
+  if cardinality(_full) > 0 then
     return query
       select l.ordinality::integer, mesh_lib.error_object('ME429',
         format('the inbox of %s is full: %s messages wait there', coalesce(min(a.name), 'the pool'), mesh_lib.inbox_limit()),
         'mesh peers', json_build_object('retry_after', 30, 'agent', min(a.name))::text, '')
-      from unnest(refusals.letters) with ordinality l cross join unnest(l.agents) u (agent_id)
+      from unnest(to_full.letters) with ordinality l cross join unnest(l.agents) u (agent_id)
       left join mesh_data.agent a on a.agent_id = u.agent_id
       where l.error is null and not l.duplicate and u.agent_id = any (_full)
       group by l.ordinality;

@@ -71,16 +71,17 @@ declare
   _agents uuid[];
 begin
   with confirmed as (
-    insert into mesh_data.presence (session_id, mesh_id, confirmed_at, connected, relay_id)
-    select s.session_id, s.mesh_id, mesh_lib.now(), true, confirm.relay_id
+    insert into mesh_data.presence (session_id, mesh_id, agent_id, confirmed_at, connected, relay_id)
+    select s.session_id, s.mesh_id, s.agent_id, mesh_lib.now(), true, confirm.relay_id
     from unnest(confirm.session_ids, confirm.push_secrets) u (session_id, push_secret)
     join mesh_data.session s on s.session_id = u.session_id and s.push_verifier = sha256(convert_to(u.push_secret, 'UTF8'))
     where s.ended_at is null
     order by s.session_id
-    on conflict on constraint presence_pkey do update set confirmed_at = excluded.confirmed_at, connected = true, relay_id = excluded.relay_id
-    returning presence.session_id
+    on conflict on constraint presence_pkey do update
+      set agent_id = excluded.agent_id, confirmed_at = excluded.confirmed_at, connected = true, relay_id = excluded.relay_id
+    returning presence.agent_id
   )
-  select array_agg(s.agent_id) into _agents from confirmed c join mesh_data.session s on s.session_id = c.session_id;
+  select array_agg(c.agent_id) into _agents from confirmed c;
   perform mesh_lib.take_pool_mail(_agents, false);
   -- Any relay sweeps: what was silent for an hour is forgotten here. The session itself stays until another takes its place.
   delete from mesh_data.presence p where p.confirmed_at < mesh_lib.now() - interval '1 hour';

@@ -49,19 +49,20 @@ begin
   if letter.exclude is not null then
     _excluded := array(select mesh_lib.agent_id_of(_me.mesh_id, lower(btrim(e))) from unnest(letter.exclude) e);
   end if;
-  if cardinality(letter.agents) > 1 or _excluded is not null or letter.agents = array[_me.agent_id] then
-    letter.agents := array(select distinct u from unnest(letter.agents) u where u <> _me.agent_id and u <> all (coalesce(_excluded, '{}')));
+  letter.agents := array_remove(letter.agents, _me.agent_id);
+  if cardinality(letter.addresses) > 1 or _excluded is not null then
+    letter.agents := array(select distinct u from unnest(letter.agents) u where u <> all (coalesce(_excluded, '{}')));
   end if;
   letter.priority := coalesce(letter.priority, case when letter.addresses[1] like 'role:%' then mesh_lib.pool_priority(_me.mesh_id, letter.addresses) end, 1);
   if letter.mentions is not null then
-    letter.mentions := mesh_lib.mentioned(letter);
+    letter := mesh_lib.mentioned(letter);
   end if;
   letter := mesh_lib.check_sealing(letter, mesh_lib.is_sealed(_me.mesh_id));
 end
 $$;
 
--- The names mentioned in a letter as agents have them, or ME400: only a recipient can be mentioned.
-create function mesh_lib.mentioned(letter mesh_lib.letter) returns text[]
+-- A letter with who is mentioned in it, or ME400: only a recipient can be.
+create function mesh_lib.mentioned(inout letter mesh_lib.letter)
 language plpgsql stable set search_path = '' as $$
 declare
   _name text;
@@ -69,27 +70,33 @@ begin
   if cardinality(letter.mentions) not between 1 and 100 then
     perform mesh_lib.fail(400, 'mentions are 1 to 100 names', '');
   end if;
+  letter.mentions := array(select distinct lower(ltrim(btrim(m), '@')) from unnest(letter.mentions) m order by 1);
   foreach _name in array letter.mentions loop
-    if not mesh_lib.agent_id_of((letter.me).mesh_id, lower(ltrim(btrim(_name), '@'))) = any (letter.agents) then
+    letter.mentioned := letter.mentioned || mesh_lib.agent_id_of((letter.me).mesh_id, _name);
+    if not letter.mentioned[cardinality(letter.mentioned)] = any (letter.agents) then
       perform mesh_lib.fail(400, format('%s is mentioned and gets no copy: mention recipients only', left(_name, 63)), 'mesh peers');
     end if;
   end loop;
-  return array(select distinct lower(ltrim(btrim(m), '@')) from unnest(letter.mentions) m order by 1);
 end
 $$;
 
+-- The last message of a priority that an agent was owed.
+create type mesh_lib.owed as (agent_id uuid, priority smallint, message_id uuid);
+
 -- Store letters with a delivery for each recipient. Returns the letters, with the message each one is: of a repeated
--- one the message it repeats, of a refused one the error; what is stored of them now, and which of that was `repeated`. A
--- definer: it writes and counts the inboxes of others.
-create function mesh_lib.deliver(inout letters mesh_lib.letter[], out messages mesh_data.message[], out deliveries mesh_data.delivery[], out repeated uuid[])
-language plpgsql volatile security definer set search_path = '' as $$
+-- one the message it repeats, of a refused one the error; the messages they are; all who get a new one, and what they were owed
+-- before. A definer: it writes and counts the inboxes of others. One probe of an index finds whether an inbox has open mail,
+-- whatever the statistics say.
+create function mesh_lib.deliver(inout letters mesh_lib.letter[], out messages mesh_data.message[], out agents uuid[], out owed mesh_lib.owed[])
+language plpgsql volatile security definer set search_path = '' set enable_seqscan = off set enable_bitmapscan = off as $$
 declare
+  _soon constant uuid := mesh_lib.soon();
   _keyed constant boolean := exists (select from unnest(letters) l where l.key is not null);
   _addressed boolean := false;
+  _laden uuid[];
   _daily integer;
   _turns integer;
   _refusal record;
-  _repeated uuid;
   _sqlstate text; _message text; _hint text; _detail text; _constraint text;
 begin
   if _keyed then
@@ -108,10 +115,25 @@ begin
         letters[_i].error := mesh_lib.error_object(_sqlstate, _message, _hint, _detail, _constraint);
     end;
   end loop;
-  -- All of a letter is refused, or none.
-  for _refusal in select r.ordinal, r.error from mesh_lib.refusals(letters) r loop
-    letters[_refusal.ordinal].error := _refusal.error;
-  end loop;
+  agents := case when cardinality(letters) = 1 then letters[1].agents
+    else array(select distinct u from unnest(letters) l, unnest(l.agents) u where l.error is null and not l.duplicate) end;
+  if exists (select from mesh_data.block b where b.agent_id = any (agents)) then
+    letters := mesh_lib.heed_blocks(letters);
+  end if;
+  _laden := array(select u from unnest(agents) u
+    where (select true from mesh_data.delivery d where d.agent_id = u and d.state in ('queued', 'delivered') and d.message_id < _soon limit 1));
+  if _laden <> '{}' then
+    -- All of a letter is refused, or none.
+    for _refusal in select r.ordinal, r.error from mesh_lib.to_full(letters, _laden) r loop
+      letters[_refusal.ordinal].error := _refusal.error;
+    end loop;
+    owed := array(
+      select row(u, p, (
+        select d.message_id from mesh_data.delivery d
+        where d.agent_id = u and d.state in ('queued', 'delivered') and d.state = 'queued' and d.priority = p and d.message_id < _soon
+        order by d.position desc limit 1))::mesh_lib.owed
+      from unnest(_laden) u, unnest(array(select distinct l.priority from unnest(letters) l where l.priority is not null) || 0::smallint) p);
+  end if;
   select s.daily_messages, s.turns_per_minute into _daily, _turns from mesh_data.setting s;
   if _turns > 0 then
     for _refusal in select r.ordinal, r.error from mesh_lib.count_turns(letters, _turns) r loop
@@ -127,41 +149,27 @@ begin
     letters := mesh_lib.take_floors(letters);
   end if;
 
-  with stored as (
+  -- Copies of one letter share its position: they are in different inboxes.
+  with letter as materialized (
+    select l.*, nextval('mesh_data.message_position') as position from unnest(letters) l where l.error is null and not l.duplicate
+  ), copies as (
+    insert into mesh_data.delivery (message_id, mesh_id, agent_id, sender_agent_id, priority, expires_at, box, position)
+    select l.message_id, (l.me).mesh_id, u, (l.me).agent_id, case when u = any (l.mentioned) then 0::smallint else l.priority end, l.expires_at, l.boxes ->> u::text, l.position
+    from letter l, unnest(l.agents) u
+    order by l.ordinal, u
+  ), stored as (
     insert into mesh_data.message as m (message_id, mesh_id, sender_agent_id, address, body, envelope, sender_box, notice, data, reply_to, priority, room_id,
       position, mentions, expires_at, occurrence_at, sent_at)
     select l.message_id, (l.me).mesh_id, (l.me).agent_id, array_to_string(l.addresses, ','), l.body, l.envelope, l.boxes ->> (l.me).agent_id::text, l.notice,
-      l.data, l.reply_to, l.priority, l.room_id, case when l.room_id is not null then nextval('mesh_data.message_position') end, l.mentions, l.expires_at,
-      l.occurrence_at, mesh_lib.now()
-    from unnest(letters) l where l.error is null and not l.duplicate
+      l.data, l.reply_to, l.priority, l.room_id, case when l.room_id is not null then l.position end, l.mentions, l.expires_at, l.occurrence_at, mesh_lib.now()
+    from letter l
     returning m
   )
   select array_agg(s.m) into deliver.messages from stored s;
 
-  with stored as (
-    insert into mesh_data.delivery as d (message_id, mesh_id, agent_id, sender_agent_id, priority, expires_at, box, position)
-    select n.message_id, n.mesh_id, n.agent_id, n.sender_id, n.priority, n.expires_at, n.box, nextval('mesh_data.message_position')
-    from (
-      select l.message_id, (l.me).mesh_id, u.agent_id, (l.me).agent_id as sender_id, l.expires_at, l.boxes ->> u.agent_id::text as box,
-        -- Who is mentioned hears it now.
-        case when l.mentions is not null and (select a.name from mesh_data.agent a where a.agent_id = u.agent_id) = any (l.mentions) then 0 else l.priority end as priority
-      from unnest(letters) l, unnest(l.agents) u (agent_id)
-      where l.error is null and not l.duplicate and not exists (
-        select from mesh_data.block b where b.agent_id = u.agent_id and b.blocked_agent_id = (l.me).agent_id)
-      order by l.ordinal, u.agent_id
-    ) n
-    returning d
-  )
-  select array_agg(s.d) into deliver.deliveries from stored s;
-
-  repeated := '{}';
   if _keyed then
-    -- Of a repeated letter, what is there of the message it repeats.
-    repeated := array(select l.message_id from unnest(letters) l where l.error is null group by 1 having bool_and(l.duplicate));
-    foreach _repeated in array repeated loop
-      messages := messages || array(select m from mesh_data.message m where m.message_id = _repeated);
-      deliveries := deliveries || array(select d from mesh_data.delivery d where d.message_id = _repeated);
-    end loop;
+    messages := messages || array(select m from mesh_data.message m
+      where m.message_id = any (array(select l.message_id from unnest(letters) l where l.error is null group by 1 having bool_and(l.duplicate))));
 
     -- What repeats a refused letter of this very batch is refused, too. The key of a refused letter is free again.
     for _refusal in
@@ -252,7 +260,7 @@ declare
 begin
   _delivered := mesh_lib.deliver(post.letters);
   for ordinal, status, answer, caller, effects, _elsewhere in
-    select a.* from mesh_lib.answers(_delivered.letters, _delivered.messages, _delivered.deliveries, _delivered.repeated, post.relay_id) a
+    select a.* from mesh_lib.answers(_delivered.letters, _delivered.messages, _delivered.agents, _delivered.owed, post.relay_id) a
   loop
     _pings := _pings or _elsewhere;
     return next;
@@ -316,79 +324,110 @@ grant execute on function mesh_lib.send_one(mesh_lib.letter) to mesh_agent;
 create function mesh_lib.most_listed() returns integer
 language sql immutable return 100;
 
+-- What became of a message, for each recipient. Row-level security says whose deliveries are seen.
+create function mesh_lib.became(message mesh_data.message) returns table (agent text, state text, waits_for text, delivery mesh_data.delivery)
+language plpgsql stable set search_path = '' as $$
+begin
+  return query
+    select coalesce(a.name, mesh_lib.pool_address(d.mesh_id, became.message.address, d.agent_id)),
+      case when d.state in ('queued', 'delivered') and d.expires_at <= mesh_lib.now() then 'expired'
+        when d.state = 'queued' and p.online and mesh_lib.is_pushed(d.priority, p.status) and mesh_lib.is_due(d.due_at, null) then 'pushed' else d.state end,
+      case when d.state in ('queued', 'delivered') and coalesce(d.expires_at > mesh_lib.now(), true) then
+        case when d.due_at > mesh_lib.now() then 'its time' when a.agent_id is null then 'nobody of this role is online'
+          when not coalesce(p.online and mesh_lib.is_pushed(d.priority, p.status), false) then p.why end end,
+      d
+    from mesh_data.delivery d
+    left join mesh_data.agent a on a.agent_id = d.agent_id
+    left join lateral mesh_lib.peer_status(d.agent_id) p on true
+    where d.message_id = became.message.message_id;
+end
+$$;
+
+-- What is answered to a letter that was sent before: as it was then, with what became of it since.
+create function mesh_lib.answered_again(message mesh_data.message) returns json
+language sql stable set search_path = '' as $$
+  with became as materialized (
+    select b.agent, b.state, b.waits_for, row_number() over (order by b.waits_for is null, b.agent) as place from mesh_lib.became(answered_again.message) b
+  ), counted as (
+    select json_object_agg(c.state, c.recipients) as counts, sum(c.recipients) as recipients from (select b.state, count(*) as recipients from became b group by 1) c
+  ), listed as (
+    select coalesce(json_agg(json_build_object('agent', b.agent, 'state', b.state, 'waits_for', b.waits_for) order by b.agent), '[]') as recipients
+    from became b where b.place <= mesh_lib.most_listed()
+  )
+  select case
+      when c.recipients > mesh_lib.most_listed() then
+        json_build_object('message_id', answered_again.message.message_id, 'duplicate', true, 'recipients', l.recipients, 'counts', c.counts)
+      else json_build_object('message_id', answered_again.message.message_id, 'duplicate', true, 'recipients', l.recipients)
+    end
+  from counted c, listed l
+$$;
+
+-- Who is not shown a message now, and how it is there.
+create type mesh_lib.silence as (agent_id uuid, presence text, status text, confirmed_at timestamptz);
+
 -- What is answered to each letter: to its sender what became of the message, for each recipient; and to the relay which
--- windows it can show it to at once. `after` is the mail such a window was owed before this: shown first, or the relay must
--- look for itself. `elsewhere`: another relay has a window for it.
--- One plan for all sizes, whatever the statistics say: indexes are probed from the laterals, and a batch is hashed where it is
--- joined with itself. Without sorting, the mail before a letter is found at the end of an index, however much is queued. What
--- is switched off counts as dear, and what is dear would be compiled.
-create function mesh_lib.answers(letters mesh_lib.letter[], messages mesh_data.message[], deliveries mesh_data.delivery[], repeated uuid[], relay_id uuid)
+-- windows it can show it to at once. `after` is the mail such a window was owed before all of these letters: shown first, or the
+-- relay must look for itself. `elsewhere`: a relay must look, as another has a window for it, or it was sent before.
+-- `agents` are all who get one of them. One plan for all sizes, whatever the statistics say: what is known of recipients is found
+-- by the array of their ids, and hashed. What is switched off counts as dear, and what is dear would be compiled.
+create function mesh_lib.answers(letters mesh_lib.letter[], messages mesh_data.message[], agents uuid[], owed mesh_lib.owed[], relay_id uuid)
 returns table (ordinal integer, status integer, answer json, caller jsonb, effects jsonb, elsewhere boolean)
 language plpgsql volatile set search_path = '' set enable_sort = off set enable_seqscan = off set enable_nestloop = off set jit = off as $$
 begin
   return query
-    with heard as materialized (
-      select r.agent_id, s.session_id, p.relay_id, c.presence, mesh_lib.status(v, p.waiting_until, c.presence) as status,
-        coalesce(p.confirmed_at, s.opened_at) as heard_at
-      from (select distinct d.agent_id from unnest(answers.deliveries) d) r
-      left join lateral (select s.* from mesh_data.session s where s.agent_id = r.agent_id and s.ended_at is null offset 0) s on true
-      left join lateral (select p.* from mesh_data.presence p where p.session_id = s.session_id offset 0) p on true
-      left join lateral (select v.* from mesh_data.activity v where v.agent_id = r.agent_id offset 0) v on true
-      cross join lateral (select mesh_lib.presence(p.connected, p.confirmed_at) as presence offset 0) c
-    ), reached as (
-      select d.message_id, d.agent_id, d.priority, d.position, d.previous, d.state, d.box, h.session_id, h.relay_id, h.presence, h.status, h.heard_at, y.shown,
-        d.state = 'queued' and y.shown and h.relay_id = answers.relay_id as here,
-        row_number() over (partition by d.message_id order by y.shown) as place
-      from (
-        select n.*, lag(n.message_id) over (partition by n.agent_id, n.priority order by n.position) as previous
-        from unnest(answers.deliveries) n where n.message_id <> all (answers.repeated)
+    with copy as (
+      select l.message_id, u as agent_id, case when u = any (l.mentioned) then 0::smallint else l.priority end as priority, l.boxes ->> u::text as box
+      from unnest(answers.letters) l, unnest(l.agents) u where l.error is null and not l.duplicate
+    ), outcome as materialized (
+      select c.message_id, array_agg(p.session_id) filter (where x.shown and p.relay_id = answers.relay_id) as sessions,
+        array_agg(o.message_id) filter (where answers.owed is not null and x.shown and p.relay_id = answers.relay_id) as after,
+        array_agg(c.box) filter (where x.shown and p.relay_id = answers.relay_id) as boxes,
+        bool_or(w.presence <> 'offline' and p.relay_id is distinct from answers.relay_id) as elsewhere,
+        array_agg(row(c.agent_id, w.presence, mesh_lib.status(v, p.waiting_until, w.presence), p.confirmed_at)::mesh_lib.silence) filter (where not x.shown) as silent,
+        array_agg(c.agent_id) filter (where x.shown) as shown
+      from copy c
+      left join mesh_data.presence p on p.agent_id = c.agent_id and p.agent_id = any (answers.agents)
+      left join mesh_data.activity v on v.agent_id = c.agent_id and v.agent_id = any (answers.agents)
+      left join unnest(answers.owed) o on o.agent_id = c.agent_id and o.priority = c.priority
+      cross join lateral (select mesh_lib.presence(p.connected, p.confirmed_at) as presence offset 0) w
+      cross join lateral (select w.presence = 'online' and mesh_lib.is_pushed(c.priority, mesh_lib.status(v, p.waiting_until, w.presence)) as shown offset 0) x
+      group by c.message_id
+    ), listed as (
+      -- Those first who are not shown it now.
+      select o.message_id, json_agg(json_build_object('agent', coalesce(a.name, (
+            select mesh_lib.pool_address(m.mesh_id, m.address, u.agent_id) from unnest(answers.messages) m where m.message_id = o.message_id)),
+          'state', case when u.presence is null then 'pushed' else 'queued' end,
+          'waits_for', case when u.presence is null then null when a.agent_id is null then 'nobody of this role is online'
+            else mesh_lib.why_silent(a.kind, a.identity_key is not null, s.session_id, coalesce(u.confirmed_at, s.opened_at), u.presence, u.status) end)
+          order by a.name) as recipients
+      from outcome o
+      cross join lateral (
+        select w.* from unnest(o.silent[:mesh_lib.most_listed()]) w
         union all
-        select r.*, null from unnest(answers.deliveries) r where r.message_id = any (answers.repeated)
-      ) d
-      join heard h on h.agent_id = d.agent_id
-      cross join lateral (select h.presence = 'online' and mesh_lib.is_pushed(d.priority, h.status) as shown offset 0) y
-    ), outcome as (
-      select d.message_id,
-        json_agg(json_build_object('agent', coalesce(a.name, (
-            select mesh_lib.pool_address(m.mesh_id, m.address, d.agent_id) from unnest(answers.messages) m where m.message_id = d.message_id)),
-          'state', x.state,
-          'waits_for', case when d.state in ('queued', 'delivered') and not d.shown then
-            case when a.agent_id is null then 'nobody of this role is online'
-              else mesh_lib.why_silent(a.kind, a.identity_key is not null, d.session_id, d.heard_at, d.presence, d.status) end end) order by a.name)
-          filter (where d.place <= mesh_lib.most_listed()) as recipients,
-        case when count(*) > mesh_lib.most_listed() then
-          (select json_object_agg(s.state, s.recipients) from (select u as state, count(*) as recipients from unnest(array_agg(x.state)) u group by 1) s)
-        end as counts,
-        jsonb_agg(d.session_id) filter (where d.here) as sessions,
-        -- Most of what is before a letter is in the same batch; not before or after a repeated one, which is older.
-        jsonb_agg(coalesce(d.previous, (
-          select e.message_id from mesh_data.delivery e
-          where e.agent_id = d.agent_id and e.state in ('queued', 'delivered') and e.state = 'queued' and e.priority = d.priority and e.position < d.position
-          order by e.position desc limit 1))) filter (where d.here) as after,
-        case when bool_or(d.box is not null) then jsonb_agg(d.box) filter (where d.here) end as boxes,
-        bool_or(d.session_id is not null and d.presence <> 'offline' and d.relay_id is distinct from answers.relay_id) as elsewhere
-      from reached d
-      -- Who is not listed needs no name.
-      left join lateral (select a.* from mesh_data.agent a where a.agent_id = case when d.place <= mesh_lib.most_listed() then d.agent_id end offset 0) a on true
-      cross join lateral (select case when d.state = 'queued' and d.shown then 'pushed' else d.state end as state) x
-      group by d.message_id
+        select w, null, null, null from unnest(o.shown[:mesh_lib.most_listed() - coalesce(cardinality(o.silent), 0)]) w
+      ) u
+      left join lateral (select a.* from mesh_data.agent a where a.agent_id = u.agent_id offset 0) a on true
+      left join lateral (select s.* from mesh_data.session s where s.agent_id = case when u.presence is not null then u.agent_id end and s.ended_at is null offset 0) s on true
+      group by o.message_id
     )
     select l.ordinal, case when l.error is null then 200 else mesh_lib.status_of(l.error ->> 'code') end,
       case
         when l.error is not null then l.error
-        when o.counts is not null then
-          json_build_object('message_id', l.message_id, 'duplicate', l.duplicate, 'recipients', r.listed, 'counts', o.counts)
-        else json_build_object('message_id', l.message_id, 'duplicate', l.duplicate, 'recipients', r.listed)
+        when l.duplicate and o.message_id is null then mesh_lib.answered_again(m)
+        when coalesce(cardinality(o.silent), 0) + coalesce(cardinality(o.shown), 0) > mesh_lib.most_listed() then
+          json_build_object('message_id', l.message_id, 'duplicate', l.duplicate, 'recipients', mesh_lib.with_skipped(i.recipients, l.skipped),
+            'counts', json_strip_nulls(json_build_object('pushed', cardinality(o.shown), 'queued', cardinality(o.silent))))
+        else json_build_object('message_id', l.message_id, 'duplicate', l.duplicate, 'recipients', case when l.skipped is null then coalesce(i.recipients, '[]')
+          else mesh_lib.with_skipped(i.recipients, l.skipped) end)
       end,
       mesh_lib.caller(l.me),
-      case when o.sessions is not null then jsonb_build_object('push', jsonb_build_object('sessions', o.sessions, 'after', o.after, 'boxes', o.boxes,
+      case when o.sessions is not null and not l.duplicate then jsonb_build_object('push', jsonb_build_object('sessions', o.sessions,
+        'after', o.after, 'boxes', case when l.boxes is not null then o.boxes end,
         'frame', (select mesh_lib.frame(m, s, null) from mesh_data.agent s where s.agent_id = m.sender_agent_id))) end,
-      coalesce(o.elsewhere, false)
+      coalesce(o.elsewhere, l.duplicate)
     from unnest(answers.letters) l
     left join outcome o on o.message_id = l.message_id
-    left join unnest(answers.messages) m on m.message_id = o.message_id
-    cross join lateral (
-      select case when l.skipped is null then coalesce(o.recipients, '[]') else mesh_lib.with_skipped(o.recipients, l.skipped) end as listed
-    ) r;
+    left join listed i on i.message_id = l.message_id
+    left join unnest(answers.messages) m on m.message_id = l.message_id;
 end
 $$;

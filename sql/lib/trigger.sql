@@ -30,6 +30,8 @@ language plpgsql volatile set search_path = '' as $$
 begin
   insert into mesh_data.event (event_id, mesh_id, kind, agent_id, detail, happened_at)
   values (mesh_lib.new_id(), new.mesh_id, 'session_ended', new.agent_id, jsonb_build_object('epoch', new.epoch, 'why', new.ended_why), mesh_lib.now());
+  -- When it was last heard of is still of use; that its agent is there is over.
+  update mesh_data.presence p set agent_id = null where p.session_id = new.session_id;
   return null;
 end
 $$;

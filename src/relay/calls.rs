@@ -56,8 +56,9 @@ pub struct Effects {
 #[derive(Deserialize)]
 pub struct Push {
     pub sessions: Vec<Uuid>,
-    /// per session, the mail it was owed before this one
-    pub after: Vec<Option<Uuid>>,
+    /// per session, the mail it was owed before this batch; none where nobody was owed any
+    #[serde(default)]
+    pub after: Option<Vec<Option<Uuid>>>,
     /// per session, its agent's box, where the message is sealed
     #[serde(default)]
     pub boxes: Option<Vec<Option<String>>>,

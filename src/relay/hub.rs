@@ -205,8 +205,8 @@ impl Hub {
         pushes
     }
 
-    /// Pushes one message to the sessions it names; returns to how many, and whether some were left out.
-    pub fn push(&self, push: &Push, message: Uuid) -> (u64, bool) {
+    /// Pushes one message to the sessions it names, but for those in `left`; returns to how many, and adds the others there.
+    pub fn push(&self, push: &Push, message: Uuid, left: &mut HashSet<Uuid>) -> u64 {
         let mut inner = self.inner();
         let Inner {
             sessions, sockets, ..
@@ -218,22 +218,22 @@ impl Hub {
                 .and_then(|boxes| boxes.get(at)?.as_deref());
             frames::push(&push.frame, own)
         };
-        let (mut pushes, mut left) = (0, false);
-        for (at, (id, after)) in push.sessions.iter().zip(&push.after).enumerate() {
-            let Some(session) = sessions.get_mut(id) else {
-                left = true;
-                continue;
-            };
-            match sockets.get(&session.socket) {
-                Some(socket)
-                    if session.push(&socket.outbox, message, *after, || message_for(at)) =>
-                {
-                    pushes += 1;
-                }
-                _ => left = true,
+        let owed = |at: usize| *push.after.as_ref()?.get(at)?;
+        let mut pushes = 0;
+        for (at, id) in push.sessions.iter().enumerate() {
+            let is_pushed = !left.contains(id)
+                && sessions.get_mut(id).is_some_and(|session| {
+                    sockets.get(&session.socket).is_some_and(|socket| {
+                        session.push(&socket.outbox, message, owed(at), || message_for(at))
+                    })
+                });
+            if is_pushed {
+                pushes += 1;
+            } else {
+                left.insert(*id);
             }
         }
-        (pushes, left)
+        pushes
     }
 
     /// Ends the sockets of `asked` sessions that are over, with the reason.

@@ -84,7 +84,7 @@ select t.refuses('nor no role', 404, 'commander', 'send_message', '{"to": "role:
 select t.does('commander', 'send_message', '{"to": "role:coder", "message": "later"}') as sent from (select t.close('ben')) x \gset
 select is(:'sent'::jsonb #>> '{recipients,0,waits_for}', 'nobody of this role is online', 'the answer says why it waits');
 select is(t.does('commander', 'message_status', jsonb_build_object('message_id', :'sent'::jsonb ->> 'message_id')) #>> '{0,agent}', 'role:coder', 'so does its status');
-select is(t.does('commander', 'message_status', jsonb_build_object('message_id', :'sent'::jsonb ->> 'message_id')) #>> '{0,waits_for}', 'somebody of this role', 'and for whom');
+select is(t.does('commander', 'message_status', jsonb_build_object('message_id', :'sent'::jsonb ->> 'message_id')) #>> '{0,waits_for}', 'nobody of this role is online', 'and for whom');
 select is(t.pool('backend', 'coder') -> 'waiting', '2', 'the pool shows how much waits');
 select is(t.does('backend', 'mesh_info') ->> 'backlog', (select count(*)::text from mesh_data.delivery d join mesh_data.mesh m using (mesh_id) where m.name = 'proj' and d.state in ('queued', 'delivered')), 'the backlog of the mesh counts it');
 select t.refuses('nobody acknowledges it meanwhile: ' || w, 404, w, 'ack_messages', jsonb_build_object('message_ids', array[:'sent'::jsonb ->> 'message_id'])) from unnest(array['ann', 'ben', 'commander']) w;
