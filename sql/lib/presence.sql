@@ -3,9 +3,9 @@
 -- online (confirmed within 30 s), reconnecting (within 90 s of the last confirmation), or offline.
 create function mesh_lib.presence(connected boolean, confirmed_at timestamptz) returns text
 language sql stable return case
-    when presence.confirmed_at is null or presence.confirmed_at <= mesh_lib.now() - interval '90 seconds' then 'offline'
     when presence.connected and presence.confirmed_at > mesh_lib.now() - interval '30 seconds' then 'online'
-    else 'reconnecting'
+    when presence.confirmed_at > mesh_lib.now() - interval '90 seconds' then 'reconnecting'
+    else 'offline'
   end;
 
 -- What an agent is doing, as others see it: offline, dnd, waiting, working or idle. Working decays when nothing was heard

@@ -90,7 +90,6 @@ create type mesh_lib.owed as (agent_id uuid, priority smallint, message_id uuid)
 create function mesh_lib.deliver(inout letters mesh_lib.letter[], out messages mesh_data.message[], out agents uuid[], out owed mesh_lib.owed[])
 language plpgsql volatile security definer set search_path = '' set enable_seqscan = off set enable_bitmapscan = off as $$
 declare
-  _soon constant uuid := mesh_lib.soon();
   _keyed constant boolean := exists (select from unnest(letters) l where l.key is not null);
   _addressed boolean := false;
   _laden uuid[];
@@ -117,11 +116,11 @@ begin
   end loop;
   agents := case when cardinality(letters) = 1 then letters[1].agents
     else array(select distinct u from unnest(letters) l, unnest(l.agents) u where l.error is null and not l.duplicate) end;
-  if exists (select from mesh_data.block b where b.agent_id = any (agents)) then
+  if exists (select from unnest(letters) l join mesh_data.block b on b.mesh_id = (l.me).mesh_id and b.blocked_agent_id = (l.me).agent_id) then
     letters := mesh_lib.heed_blocks(letters);
   end if;
   _laden := array(select u from unnest(agents) u
-    where (select true from mesh_data.delivery d where d.agent_id = u and d.state in ('queued', 'delivered') and d.message_id < _soon limit 1));
+    where (select true from mesh_data.delivery d where d.agent_id = u and d.state in ('queued', 'delivered') limit 1));
   if _laden <> '{}' then
     -- All of a letter is refused, or none.
     for _refusal in select r.ordinal, r.error from mesh_lib.to_full(letters, _laden) r loop
@@ -130,7 +129,7 @@ begin
     owed := array(
       select row(u, p, (
         select d.message_id from mesh_data.delivery d
-        where d.agent_id = u and d.state in ('queued', 'delivered') and d.state = 'queued' and d.priority = p and d.message_id < _soon
+        where d.agent_id = u and d.state in ('queued', 'delivered') and d.state = 'queued' and d.priority = p
         order by d.position desc limit 1))::mesh_lib.owed
       from unnest(_laden) u, unnest(array(select distinct l.priority from unnest(letters) l where l.priority is not null) || 0::smallint) p);
   end if;
@@ -151,16 +150,18 @@ begin
 
   -- Copies of one letter share its position: they are in different inboxes.
   with letter as materialized (
-    select l.*, nextval('mesh_data.message_position') as position from unnest(letters) l where l.error is null and not l.duplicate
+    select l.*, (l.me).mesh_id, (l.me).agent_id as sender_id, nextval('mesh_data.message_position') as position
+    from unnest(letters) l where l.error is null and not l.duplicate
   ), copies as (
     insert into mesh_data.delivery (message_id, mesh_id, agent_id, sender_agent_id, priority, expires_at, box, position)
-    select l.message_id, (l.me).mesh_id, u, (l.me).agent_id, case when u = any (l.mentioned) then 0::smallint else l.priority end, l.expires_at, l.boxes ->> u::text, l.position
+    select l.message_id, l.mesh_id, u, l.sender_id, case when u = any (l.mentioned) then 0::smallint else l.priority end, l.expires_at,
+      case when l.boxes is not null then l.boxes ->> u::text end, l.position
     from letter l, unnest(l.agents) u
     order by l.ordinal, u
   ), stored as (
     insert into mesh_data.message as m (message_id, mesh_id, sender_agent_id, address, body, envelope, sender_box, notice, data, reply_to, priority, room_id,
       position, mentions, expires_at, occurrence_at, sent_at)
-    select l.message_id, (l.me).mesh_id, (l.me).agent_id, array_to_string(l.addresses, ','), l.body, l.envelope, l.boxes ->> (l.me).agent_id::text, l.notice,
+    select l.message_id, l.mesh_id, l.sender_id, array_to_string(l.addresses, ','), l.body, l.envelope, l.boxes ->> l.sender_id::text, l.notice,
       l.data, l.reply_to, l.priority, l.room_id, case when l.room_id is not null then l.position end, l.mentions, l.expires_at, l.occurrence_at, mesh_lib.now()
     from letter l
     returning m
@@ -376,7 +377,8 @@ language plpgsql volatile set search_path = '' set enable_sort = off set enable_
 begin
   return query
     with copy as (
-      select l.message_id, u as agent_id, case when u = any (l.mentioned) then 0::smallint else l.priority end as priority, l.boxes ->> u::text as box
+      select l.message_id, u as agent_id, case when u = any (l.mentioned) then 0::smallint else l.priority end as priority,
+        case when l.boxes is not null then l.boxes ->> u::text end as box
       from unnest(answers.letters) l, unnest(l.agents) u where l.error is null and not l.duplicate
     ), outcome as materialized (
       select c.message_id, array_agg(p.session_id) filter (where x.shown and p.relay_id = answers.relay_id) as sessions,

@@ -157,6 +157,9 @@ select t.does('alice', 'revoke_key', jsonb_build_object('key_id', t.does('comman
 select is(:'revoked'::jsonb -> 'sessions', '1', 'revoking says how many windows it closed');
 select is(t.mail('commander 4') #>> '{0,ended}', 'this key was revoked', 'the relay is told why');
 select is(t.status('commander'), 'offline', 'the agent is offline');
+select is(t.does('designer', 'send_message', '{"to": "commander", "message": "y"}') #>> '{recipients,0,waits_for}', 'no window is open', 'and its senders are told so');
+select is((select count(*) from mesh_data.presence p join mesh_data.session s on s.session_id = p.session_id where (p.agent_id is null) is distinct from (s.ended_at is not null)),
+  0::bigint, 'whose window it is, is known as long as it lives');
 select t.refuses('and its next call refused', 401, 'commander', 'whoami', '{}', null, :'fourth');
 
 select finish();
