@@ -1,5 +1,5 @@
--- Whose live window it is, so that the windows of many agents are found at once; null once the window has ended. Relays say it
--- when they confirm, so what was there before has it within 15 s.
+-- Whose live window it is, so that the windows of many agents are found at once; null once the window has ended. What was there
+-- before has it when its relay next confirms it, within 15 s.
 
 set local role mesh_owner;
 

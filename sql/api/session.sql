@@ -44,7 +44,10 @@ begin
   open_session.resumed := _live.session_key is not distinct from _session_key;
   if open_session.resumed then
     update mesh_data.session s set push_verifier = sha256(convert_to(_push_secret, 'UTF8')), hello = open_session.hello
-    where s.session_id = _live.session_id returning s.session_id, s.epoch into open_session.session_id, open_session.epoch;
+    where s.session_id = _live.session_id and s.ended_at is null returning s.session_id, s.epoch into open_session.session_id, open_session.epoch;
+    if not found then
+      perform mesh_lib.fail(409, 'this window''s session has ended: another window took its place, or it was closed', '');
+    end if;
   else
     if exists (select from mesh_data.session s where s.session_key = _session_key) then
       perform mesh_lib.fail(409, 'this window''s session has ended: another window took its place, or it was closed', '');
@@ -65,6 +68,8 @@ begin
     returning session.session_id into open_session.session_id;
     perform mesh_lib.ping();
   end if;
+  -- Nothing that went wrong before keeps an agent out.
+  update mesh_data.presence p set agent_id = null where p.agent_id = _agent.agent_id and p.session_id <> open_session.session_id;
   insert into mesh_data.presence (session_id, mesh_id, agent_id, confirmed_at, connected)
   values (open_session.session_id, _agent.mesh_id, _agent.agent_id, mesh_lib.now(), true)
   on conflict on constraint presence_pkey do update set agent_id = excluded.agent_id, confirmed_at = excluded.confirmed_at, connected = true, waiting_until = null;

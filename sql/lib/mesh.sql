@@ -116,7 +116,9 @@ $$;
 -- Called by definers: the live sessions of these keys end, and the relays hear of it.
 create function mesh_lib.end_sessions(key_ids uuid[], why text) returns void
 language sql volatile set search_path = '' as $$
+  -- In the order of their ids, as relays confirm them.
   update mesh_data.session s set ended_at = mesh_lib.now(), ended_why = end_sessions.why
-  where s.key_id = any (end_sessions.key_ids) and s.ended_at is null;
+  from (select s.session_id from mesh_data.session s where s.key_id = any (end_sessions.key_ids) and s.ended_at is null order by 1 for update) l
+  where s.session_id = l.session_id;
   select mesh_lib.ping();
 $$;

@@ -69,19 +69,26 @@ create function mesh_lib.confirm(session_ids uuid[], push_secrets text[], relay_
 language plpgsql volatile security definer set search_path = '' as $$
 declare
   _agents uuid[];
+  -- Those of whom it is not known here, after a crash of the server, are held, so that none ends meanwhile and keeps its name here.
+  _unknown constant uuid[] := array(
+    select s.session_id
+    from unnest(confirm.session_ids, confirm.push_secrets) u (session_id, push_secret)
+    join mesh_data.session s on s.session_id = u.session_id and s.push_verifier = sha256(convert_to(u.push_secret, 'UTF8'))
+    where s.ended_at is null and not exists (select from mesh_data.presence p where p.session_id = s.session_id and p.agent_id is not null)
+    order by s.session_id for share of s);
 begin
   with confirmed as (
     insert into mesh_data.presence (session_id, mesh_id, agent_id, confirmed_at, connected, relay_id)
-    select s.session_id, s.mesh_id, s.agent_id, mesh_lib.now(), true, confirm.relay_id
+    select s.session_id, s.mesh_id, case when s.session_id = any (_unknown) then s.agent_id end, mesh_lib.now(), true, confirm.relay_id
     from unnest(confirm.session_ids, confirm.push_secrets) u (session_id, push_secret)
     join mesh_data.session s on s.session_id = u.session_id and s.push_verifier = sha256(convert_to(u.push_secret, 'UTF8'))
     where s.ended_at is null
     order by s.session_id
     on conflict on constraint presence_pkey do update
-      set agent_id = excluded.agent_id, confirmed_at = excluded.confirmed_at, connected = true, relay_id = excluded.relay_id
+      set agent_id = coalesce(presence.agent_id, excluded.agent_id), confirmed_at = excluded.confirmed_at, connected = true, relay_id = excluded.relay_id
     returning presence.agent_id
   )
-  select array_agg(c.agent_id) into _agents from confirmed c;
+  select array_agg(c.agent_id) filter (where c.agent_id is not null) into _agents from confirmed c;
   perform mesh_lib.take_pool_mail(_agents, false);
   -- Any relay sweeps: what was silent for an hour is forgotten here. The session itself stays until another takes its place.
   delete from mesh_data.presence p where p.confirmed_at < mesh_lib.now() - interval '1 hour';

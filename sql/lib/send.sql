@@ -88,7 +88,7 @@ create type mesh_lib.owed as (agent_id uuid, priority smallint, message_id uuid)
 -- before. A definer: it writes and counts the inboxes of others. One probe of an index finds whether an inbox has open mail,
 -- whatever the statistics say.
 create function mesh_lib.deliver(inout letters mesh_lib.letter[], out messages mesh_data.message[], out agents uuid[], out owed mesh_lib.owed[])
-language plpgsql volatile security definer set search_path = '' set enable_seqscan = off set enable_bitmapscan = off as $$
+language plpgsql volatile security definer set search_path = '' set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
 declare
   _keyed constant boolean := exists (select from unnest(letters) l where l.key is not null);
   _addressed boolean := false;
@@ -127,11 +127,11 @@ begin
       letters[_refusal.ordinal].error := _refusal.error;
     end loop;
     owed := array(
-      select row(u, p, (
+      select row(u, p.priority, (
         select d.message_id from mesh_data.delivery d
-        where d.agent_id = u and d.state in ('queued', 'delivered') and d.state = 'queued' and d.priority = p
+        where d.agent_id = u and d.state in ('queued', 'delivered') and d.state = 'queued' and d.priority = p.priority
         order by d.position desc limit 1))::mesh_lib.owed
-      from unnest(_laden) u, unnest(array(select distinct l.priority from unnest(letters) l where l.priority is not null) || 0::smallint) p);
+      from unnest(_laden) u, (select l.priority from unnest(letters) l union select 0::smallint) p);
   end if;
   select s.daily_messages, s.turns_per_minute into _daily, _turns from mesh_data.setting s;
   if _turns > 0 then

@@ -92,6 +92,9 @@ select is(:'pushed'::jsonb #>> '{0,effects,push,sessions,0}', :'window', 'the wi
 select is(:'pushed'::jsonb #>> '{0,effects,push,frame,message}', 't', 'with what to show it');
 select is(:'pushed'::jsonb #>> '{0,effects,push,after,0}', (select m.message_id::text from mesh_data.message m where m.body = 's'), 'after the mail it was owed before');
 select is(t.texts(t.mail('commander')), 's t', 'and none of it is taken');
+select t.batch('00000000-0000-4000-8000-000000000001', 'designer', 'send_message', '{"to": "commander", "message": "at once", "priority": "now"}') as pushed \gset
+select is(:'pushed'::jsonb #> '{0,effects,push,sessions}', jsonb_build_array(:'window'), 'what is for now goes once to a window');
+select is(:'pushed'::jsonb #>> '{0,effects,push,after,0}', null, 'past what is less urgent');
 -- What is before a letter in its own batch the relay knows. A repeated message is left to the next look: another may have come between.
 select t.send('designer', 'commander', 'u', '{"key": "u"}'), t.send('designer', 'commander', 'v');
 select t.batch('00000000-0000-4000-8000-000000000001', 'designer', 'send_message', '{"to": "commander", "message": "u", "key": "u"}',

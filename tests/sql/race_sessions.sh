@@ -19,6 +19,19 @@ heard a >/dev/null; heard b >/dev/null
 is "$(live)" 1 "forty takeovers at once: one is live"
 is "$(run_sql -c "select count(*) = max(s.epoch) from mesh_data.session s join mesh_data.agent a using (agent_id) join mesh_data.mesh m on m.mesh_id = a.mesh_id where m.name = 'race' and a.name = 'one'")" t "each in an epoch of its own"
 
+# A window that ends just when its relay confirms it is nowhere afterwards, and the next one opens.
+named() { run_sql -c "select count(*) from mesh_data.presence p join mesh_data.session s on s.session_id = p.session_id join mesh_data.agent a on a.agent_id = s.agent_id where a.name = 'one' and p.agent_id is not null"; }
+for known in true false; do
+  window=$(run_sql -c "select t.open('one', ' w$known', '{\"takeover\": true}')")
+  [ $known = true ] || run_sql -o /dev/null -c "delete from mesh_data.presence where session_id = '$window'"
+  tell a "begin; update mesh_data.session set ended_at = mesh_lib.now(), ended_why = 'a test' where session_id = '$window'"; heard a >/dev/null
+  tell b "select t.presence('one w$known', 'confirm')"; is "$(blocked b)" blocked "a confirmation waits for a window that ends (known before: $known)"
+  tell a commit; heard a; heard b >/dev/null
+  is "$(named)" 0 "and does not bring it back"
+  tell b "$(open " v$known" false)"; is "$(heard b)" 200 "the next opens"
+  is "$(named)" 1 "and is there"
+done
+
 # Identity across transactions and backends. Session a is the attacker: mesh_agent with SQL, and a signed setting it has seen.
 session c
 token() { run_sql -c "select t.token('$1')"; }
