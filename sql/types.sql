@@ -21,6 +21,9 @@ comment on domain mesh.chain is 'Signed calls from the owner to an agent, each b
 create domain mesh.seen as uuid;
 comment on domain mesh.seen is 'The claim of the last answer the caller has in hand; the client fills it in, so a lost answer loses no mail.';
 
+create domain mesh.given_back as uuid[];
+comment on domain mesh.given_back is 'Ids of messages that the caller had and gives back: they may come again, and its client takes no replay of them for one.';
+
 create domain mesh.request_id as uuid;
 comment on domain mesh.request_id is 'Names one call, however often it is run: what it sends, it sends once. The client fills it in, or else the relay.';
 

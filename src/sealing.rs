@@ -109,7 +109,9 @@ impl Sealing {
             .function(&function.name)
             .unwrap_or(function);
         let says = send::says(function, arguments);
-        if !says && !open::shows(function) && !fill::has_chains(function) {
+        let given_back = settled::given_back(function, arguments);
+        let is_ours = open::shows(function) || fill::has_chains(function) || !given_back.is_empty();
+        if !says && !is_ours {
             return exchange.call(&function.name, arguments).await;
         }
         let Some(mut me) = self.me(exchange).await? else {
@@ -143,6 +145,9 @@ impl Sealing {
         let mut result = answer?;
         if let Some(claim) = settled::acknowledged(function, arguments, &result) {
             me.settled.acknowledge(claim)?;
+        }
+        if !given_back.is_empty() {
+            me.settled.give_back(&given_back)?;
         }
         self.open_result(exchange, function, (&me, asked), &mut result)
             .await?;

@@ -3,7 +3,7 @@
 
 grant update (due_at, attempts, reason, delivered_at) on mesh_data.delivery to mesh_agent;
 
-create function mesh.release_messages(message_ids uuid[], retry_after double precision default 0, reason text default null,
+create function mesh.release_messages(message_ids mesh.given_back, retry_after double precision default 0, reason text default null,
   out released bigint, out dead bigint, out already bigint)
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -50,7 +50,7 @@ message_ids: ids of messages in your inbox, 1 to 1,000; what is settled counts a
 retry_after: seconds until they come again, 0 to 86,400; default at once.
 reason: why, up to 500 characters; their senders see it. Default none.
 example: mesh release 019a0a6e-5f3b-7c1d-9e2f-3a4b5c6d7e8f --retry-after 60 --reason "the build is broken"$$;
-grant execute on function mesh.release_messages(uuid[], double precision, text) to mesh_agent;
+grant execute on function mesh.release_messages(mesh.given_back, double precision, text) to mesh_agent;
 
 create function mesh.list_dead_messages("limit" integer default 50) returns table (
   message_id uuid, "from" text, agent text, message text, attempts smallint, reason text, dead_at timestamptz, envelope mesh.envelope

@@ -45,7 +45,7 @@ begin
   for _argument in
     select coalesce(g.key, a.name) as name, a.type, a.json_type, a.required, jsonb_typeof(g.value) as given, a.name is null as unknown,
       -- Postgres would take [null] and [[x]] for arrays, too.
-      a.type like '%[]' and jsonb_path_exists(g.value, 'strict $[*] ? (@.type() == "null" || @.type() == "array")', silent => true) as nested
+      (a.type like '%[]' or a.type = 'mesh.given_back') and jsonb_path_exists(g.value, 'strict $[*] ? (@.type() == "null" || @.type() == "array")', silent => true) as nested
     from jsonb_each(check_arguments.arguments) g
     full join jsonb_to_recordset(check_arguments.expected) a (name text, type text, json_type text, required boolean) on a.name = g.key
   loop

@@ -1,7 +1,7 @@
 //! What this machine has taken of an agent's mail, and what it acknowledged: so that nothing is believed twice.
 //!
 //! A log of lines beside the home's other files, read again where another process wrote to it, and cut when it is long:
-//! `took <claim> <sender> <priority> <id> <occurrence> <message id>` and `acknowledged <claim>`; `-` is none.
+//! `took <claim> <sender> <priority> <id> <occurrence> <message id>`, `gave <message id>` back and `acknowledged <claim>`; `-` is none.
 
 use crate::{
     catalogue::Function,
@@ -69,6 +69,16 @@ pub fn acknowledged<'a>(
     }
     let claim = arguments.get(&argument.name)?.as_str()?;
     (claim != seen::NOTHING).then_some(claim)
+}
+
+/// The messages that a call gave back.
+pub fn given_back<'a>(function: &Function, arguments: &'a Map<String, Value>) -> Vec<&'a str> {
+    let given = function
+        .arguments
+        .iter()
+        .filter(|a| a.kind == "mesh.given_back");
+    let lists = given.filter_map(|a| arguments.get(&a.name)?.as_array());
+    lists.flatten().filter_map(Value::as_str).collect()
 }
 
 impl Settled {
@@ -153,6 +163,21 @@ impl Settled {
         Ok(())
     }
 
+    /// What its agent gave back was not acknowledged, and may come again.
+    pub fn give_back(&self, ids: &[&str]) -> Result<()> {
+        let mut known = self.known.lock().expect("nothing panics under this lock");
+        let mut file = self.catch_up(&mut known)?;
+        let is_held = |id: &&&str| known.claims.values().flatten().any(|held| held == **id);
+        let lines: Vec<String> = ids
+            .iter()
+            .filter(is_held)
+            .map(|id| format!("gave {id}\n"))
+            .collect();
+        lines
+            .iter()
+            .try_for_each(|line| self.write(&mut known, &mut file, line))
+    }
+
     /// Reads what was written since, and returns the log, locked.
     fn catch_up(&self, known: &mut Known) -> Result<File> {
         let failed = |e| home::at(&self.path, e);
@@ -206,6 +231,7 @@ impl Known {
                 let name = (id.to_owned(), occurrence.to_owned());
                 self.messages.insert(name, message_id.to_owned());
                 if claim != "-" {
+                    self.let_go(message_id);
                     let ids = self.claims.entry(claim.to_owned()).or_default();
                     ids.push(message_id.to_owned());
                 }
@@ -215,6 +241,7 @@ impl Known {
                     *youngest = id.to_owned();
                 }
             }
+            ["gave", message_id] => self.let_go(message_id),
             ["acknowledged", claim] => {
                 let ids = self.claims.remove(claim).unwrap_or_default();
                 let line = self.lines;
@@ -223,6 +250,13 @@ impl Known {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// No claim holds this message any more.
+    fn let_go(&mut self, message_id: &str) {
+        for ids in self.claims.values_mut() {
+            ids.retain(|id| id != message_id);
         }
     }
 

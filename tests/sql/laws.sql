@@ -77,7 +77,7 @@ select is_empty($$select c.name || ': ' || x.message from t.code c
 -- A word means one thing: an argument of this name has this type everywhere.
 select is_empty($$
   select a.name, string_agg(distinct a.type, ', ') from t.help h, mesh_lib.arguments(h.oid) a where a.input
-  group by a.name having count(distinct case when a.type in ('mesh.mode', 'mesh.name', 'mesh.request_key', 'mesh.sealed') then 'text' else a.type end) > 1$$, 'an argument''s name has one type in all calls');
+  group by a.name having count(distinct case when a.type in ('mesh.mode', 'mesh.name', 'mesh.request_key', 'mesh.sealed') then 'text' when a.type = 'mesh.given_back' then 'uuid[]' else a.type end) > 1$$, 'an argument''s name has one type in all calls');
 select is_empty($$select h.name, a.name from t.help h, mesh_lib.arguments(h.oid) a where a.name !~ '^[a-z][a-z_]*$' or a.name ~ '_at$' and a.type !~ '^timestamp with'
   or a.name ~ '(^|_)id$' and a.type not in ('uuid', 'mesh.request_id')$$, 'names: plain words, *_at is a time, *_id an uuid');
 
