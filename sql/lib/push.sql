@@ -96,23 +96,23 @@ end
 $$;
 comment on function mesh_lib.confirm is 'These sessions have a live socket at this relay. Said every 15 s; 30 s of silence is reconnecting, 90 s offline.';
 
-create function mesh_lib.disconnected(session_ids uuid[], push_secrets text[]) returns void
+create function mesh_lib.disconnected(session_ids uuid[], push_secrets text[], relay_id uuid) returns void
 language sql volatile security definer set search_path = '' as $$
   update mesh_data.presence p set connected = false
   from unnest(disconnected.session_ids, disconnected.push_secrets) u (session_id, push_secret)
   join mesh_data.session s on s.session_id = u.session_id and s.push_verifier = sha256(convert_to(u.push_secret, 'UTF8'))
-  where p.session_id = s.session_id
+  where p.session_id = s.session_id and coalesce(p.relay_id = disconnected.relay_id, true)
 $$;
-comment on function mesh_lib.disconnected is 'The sockets of these sessions are gone: reconnecting, and offline 90 s after they were last confirmed.';
+comment on function mesh_lib.disconnected is 'The sockets that this relay had of these sessions are gone: reconnecting, and offline 90 s after they were last confirmed. Not those that another has confirmed since.';
 
-create function mesh_lib.not_waiting(session_ids uuid[], push_secrets text[]) returns void
+create function mesh_lib.not_waiting(session_ids uuid[], push_secrets text[], relay_id uuid) returns void
 language sql volatile security definer set search_path = '' as $$
   update mesh_data.presence p set waiting_until = null
   from unnest(not_waiting.session_ids, not_waiting.push_secrets) u (session_id, push_secret)
   join mesh_data.session s on s.session_id = u.session_id and s.push_verifier = sha256(convert_to(u.push_secret, 'UTF8'))
-  where p.session_id = s.session_id and p.waiting_until is not null
+  where p.session_id = s.session_id and p.waiting_until is not null and coalesce(p.relay_id = not_waiting.relay_id, true)
 $$;
-comment on function mesh_lib.not_waiting is 'These sessions gave up waiting before there was an answer.';
+comment on function mesh_lib.not_waiting is 'These sessions gave up waiting at this relay before there was an answer.';
 
 create function mesh_lib.refused_keys(key_ids uuid[]) returns setof uuid
 language sql stable security definer set search_path = '' as $$
@@ -138,10 +138,10 @@ comment on function mesh_lib.health is 'Which release''s sql/ is loaded, and the
 alter function mesh_lib.mail(uuid[], text[], integer) owner to mesh_definer;
 alter function mesh_lib.receipt(uuid[], text[], uuid[]) owner to mesh_definer;
 alter function mesh_lib.confirm(uuid[], text[], uuid) owner to mesh_definer;
-alter function mesh_lib.disconnected(uuid[], text[]) owner to mesh_definer;
-alter function mesh_lib.not_waiting(uuid[], text[]) owner to mesh_definer;
+alter function mesh_lib.disconnected(uuid[], text[], uuid) owner to mesh_definer;
+alter function mesh_lib.not_waiting(uuid[], text[], uuid) owner to mesh_definer;
 alter function mesh_lib.refused_keys(uuid[]) owner to mesh_definer;
 alter function mesh_lib.horizon() owner to mesh_definer;
 alter function mesh_lib.health() owner to mesh_definer;
 grant execute on function mesh_lib.mail(uuid[], text[], integer), mesh_lib.receipt(uuid[], text[], uuid[]), mesh_lib.confirm(uuid[], text[], uuid),
-  mesh_lib.disconnected(uuid[], text[]), mesh_lib.not_waiting(uuid[], text[]), mesh_lib.refused_keys(uuid[]), mesh_lib.horizon(), mesh_lib.health() to mesh_relay;
+  mesh_lib.disconnected(uuid[], text[], uuid), mesh_lib.not_waiting(uuid[], text[], uuid), mesh_lib.refused_keys(uuid[]), mesh_lib.horizon(), mesh_lib.health() to mesh_relay;

@@ -304,9 +304,13 @@ impl Hub {
         }
     }
 
-    /// Gives receipts back that could not be reported.
-    pub fn put_back(&self, receipts: Vec<Receipt>) {
-        self.inner().reports.receipts.splice(0..0, receipts);
+    /// Gives back what could not be reported.
+    pub fn put_back(&self, untold: Reports) {
+        let reports = &mut self.inner().reports;
+        reports.receipts.splice(0..0, untold.receipts);
+        reports.arrived.splice(0..0, untold.arrived);
+        reports.gone.splice(0..0, untold.gone);
+        reports.gave_up.splice(0..0, untold.gave_up);
     }
 
     /// Whether some session has mail that waits for receipts of what was pushed before.

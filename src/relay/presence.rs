@@ -3,14 +3,14 @@
 
 use super::Relay;
 use super::database::{self, Failure};
-use super::hub::{Receipt, Reports};
+use super::hub::{Attach, Receipt, Reports};
 use std::{collections::HashSet, sync::Arc, time::Duration};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use uuid::Uuid;
 
 const CONFIRM: &str = "select mesh_lib.confirm($1, $2, $3) from mesh_lib.gate";
-const DISCONNECTED: &str = "select mesh_lib.disconnected($1, $2) from mesh_lib.gate";
-const NOT_WAITING: &str = "select mesh_lib.not_waiting($1, $2) from mesh_lib.gate";
+const DISCONNECTED: &str = "select mesh_lib.disconnected($1, $2, $3) from mesh_lib.gate";
+const NOT_WAITING: &str = "select mesh_lib.not_waiting($1, $2, $3) from mesh_lib.gate";
 /// Not worth a flush: a receipt that a crash takes is a message shown once more.
 const RECEIPT: &str = "select mesh_lib.receipt($1, $2, $3) from mesh_lib.gate, set_config('synchronous_commit', 'off', true)";
 const REFUSED: &str = "select k from mesh_lib.gate, mesh_lib.refused_keys($1) k";
@@ -29,12 +29,15 @@ const SHORTEST: Duration = Duration::from_millis(50);
 pub async fn report(relay: Arc<Relay>) {
     let mut every = interval(EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut all = false;
     loop {
-        let all = tokio::select! {
-            () = relay.report.notified() => false,
-            _ = every.tick() => true,
-        };
-        match flush(&relay, all).await {
+        tokio::select! {
+            () = relay.report.notified() => {}
+            _ = every.tick() => all = true,
+        }
+        let flushed = flush(&relay, all).await;
+        all &= flushed.is_err();
+        match flushed {
             Ok(0) => {}
             Ok(_) => sleep(GATHER).await,
             Err(failure) => {
@@ -53,51 +56,70 @@ pub async fn leave(relay: &Relay) {
     }
 }
 
-/// Reports what there is; how many receipts that were.
+/// Reports what there is; how many receipts that were. What could not be said is said the next time.
 async fn flush(relay: &Relay, all: bool) -> Result<usize, Failure> {
-    let Reports {
-        receipts,
-        arrived,
-        gone,
-        gave_up,
-    } = relay.hub.reports();
-    let count = receipts.len();
-    if !receipts.is_empty() {
-        if let Err(failure) = confirm_receipts(relay, &receipts).await {
-            if failure.is_busy() || !matches!(failure, Failure::Refused(..)) {
-                relay.hub.put_back(receipts);
+    let mut untold = relay.hub.reports();
+    let count = untold.receipts.len();
+    let told = tell(relay, &mut untold, all).await;
+    relay.hub.put_back(untold);
+    told.map(|()| count)
+}
+
+/// Says all of this, one thing after the other until one fails, and leaves what is to be said again.
+async fn tell(relay: &Relay, untold: &mut Reports, all: bool) -> Result<(), Failure> {
+    if !untold.receipts.is_empty() {
+        let said = confirm_receipts(relay, &untold.receipts).await;
+        if said.is_ok() {
+            relay.hub.reported(&untold.receipts);
+            relay.metrics.receipts.add(untold.receipts.len() as u64);
+            if relay.hub.is_behind() {
+                relay.sweep.notify_one();
             }
-            return Err(failure);
         }
-        relay.hub.reported(&receipts);
-        relay.metrics.receipts.add(count as u64);
-        if relay.hub.is_behind() {
-            relay.sweep.notify_one();
-        }
+        settle(said, &mut untold.receipts)?;
     }
-    for (statement, sessions) in [(DISCONNECTED, gone), (NOT_WAITING, gave_up)] {
+    for (statement, sessions) in [
+        (DISCONNECTED, &mut untold.gone),
+        (NOT_WAITING, &mut untold.gave_up),
+    ] {
         if !sessions.is_empty() {
-            let (ids, secrets): (Vec<Uuid>, Vec<&str>) = sessions
-                .iter()
-                .map(|a| (a.session_id, &*a.push_secret))
-                .unzip();
-            database::query(relay, statement, &[&ids, &secrets]).await?;
+            settle(say(relay, statement, pairs(sessions)).await, sessions)?;
         }
     }
     if all {
         // Also with nobody here: it is how any relay finds the sessions of one that died.
         let (sessions, _) = relay.hub.attached();
-        let (ids, secrets): (Vec<Uuid>, Vec<&str>) =
-            sessions.iter().map(|(id, s)| (*id, &**s)).unzip();
-        database::query(relay, CONFIRM, &[&ids, &secrets, &relay.id]).await?;
-    } else if !arrived.is_empty() {
-        let (ids, secrets): (Vec<Uuid>, Vec<&str>) = arrived
-            .iter()
-            .map(|a| (a.session_id, &*a.push_secret))
-            .unzip();
-        database::query(relay, CONFIRM, &[&ids, &secrets, &relay.id]).await?;
+        let pairs = sessions.iter().map(|(id, secret)| (*id, &**secret));
+        settle(say(relay, CONFIRM, pairs).await, &mut untold.arrived)?;
+    } else if !untold.arrived.is_empty() {
+        let said = say(relay, CONFIRM, pairs(&untold.arrived)).await;
+        settle(said, &mut untold.arrived)?;
     }
-    Ok(count)
+    Ok(())
+}
+
+fn pairs(sessions: &[Attach]) -> impl Iterator<Item = (Uuid, &str)> {
+    sessions.iter().map(|a| (a.session_id, &*a.push_secret))
+}
+
+async fn say(
+    relay: &Relay,
+    statement: &str,
+    sessions: impl Iterator<Item = (Uuid, &str)>,
+) -> Result<(), Failure> {
+    let (ids, secrets): (Vec<Uuid>, Vec<&str>) = sessions.unzip();
+    database::query(relay, statement, &[&ids, &secrets, &relay.id])
+        .await
+        .map(drop)
+}
+
+/// Forgets what was said, and what the database will never take.
+fn settle<T>(said: Result<(), Failure>, what: &mut Vec<T>) -> Result<(), Failure> {
+    let refused = |failure: &Failure| matches!(failure, Failure::Refused(..)) && !failure.is_busy();
+    if said.as_ref().err().is_none_or(refused) {
+        what.clear();
+    }
+    said
 }
 
 async fn confirm_receipts(relay: &Relay, receipts: &[Receipt]) -> Result<(), Failure> {

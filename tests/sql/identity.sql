@@ -105,7 +105,7 @@ select is(current_setting('mesh.identity'), '', 'after a batch no identity is le
 -- The secret and the helpers behind it
 select is(t.inject(w.who, 'select ' || c.call, w.mesh), '42501', w.who || ' may not: ' || c.call)
 from (values ('designer', null), ('alice', 'proj')) w (who, mesh), (values ('mesh_lib.signature(''x'')'), ('mesh_lib.in_mesh(mesh_lib.me(), null)'),
-  ('mesh_lib.mail(''{}'', ''{}'', 1)'), ('mesh_lib.receipt(''{}'', ''{}'', ''{}'')'), ('mesh_lib.confirm(''{}'', ''{}'', null)'), ('mesh_lib.disconnected(''{}'', ''{}'')'), ('mesh_lib.not_waiting(''{}'', ''{}'')'), ('mesh_lib.refused_keys(''{}'')'),
+  ('mesh_lib.mail(''{}'', ''{}'', 1)'), ('mesh_lib.receipt(''{}'', ''{}'', ''{}'')'), ('mesh_lib.confirm(''{}'', ''{}'', null)'), ('mesh_lib.disconnected(''{}'', ''{}'', null)'), ('mesh_lib.not_waiting(''{}'', ''{}'', null)'), ('mesh_lib.refused_keys(''{}'')'),
   ('mesh_lib.call(''{}'', ''{}'', ''{}'', ''{}'', ''{}'') is null'), ('mesh.create_account(''x'')'), ('mesh.allow_signup(true)'),
   ('identity_secret from mesh_data.setting'), ('1 from mesh_data.setting'), ('verifier from mesh_data.key'), ('verifier from mesh_data.invite'), ('push_verifier from mesh_data.session'),
   ('rolpassword from pg_authid'), ('pg_read_file(''postgresql.conf'')'), ('pg_ls_dir(''.'')'), ('lo_import(''/etc/passwd'')'), ('1 from mesh.accounts'), ('1 from mesh.keys')) c (call)

@@ -184,7 +184,7 @@ select is_empty($$select c.name from t.code c where c.prosecdef and c.schema = '
     or has_function_privilege('mesh_admin', c.oid, 'execute'))$$, 'definers in mesh_lib: the relay''s entry points are the relay''s only, and no administrator''s');
 select set_eq($$select c.name from t.code c where has_function_privilege('mesh_relay', c.oid, 'execute')$$,
   $$select p::regprocedure::text from unnest(array['mesh_lib.call(text[],text[],text[],text[],text[],uuid)', 'mesh_lib.mail(uuid[],text[],integer)', 'mesh_lib.receipt(uuid[],text[],uuid[])',
-    'mesh_lib.confirm(uuid[],text[],uuid)', 'mesh_lib.disconnected(uuid[],text[])', 'mesh_lib.news(uuid[],text[],text,uuid[])', 'mesh_lib.not_waiting(uuid[],text[])', 'mesh_lib.refused_keys(uuid[])', 'mesh_lib.horizon()', 'mesh_lib.health()', 'mesh_lib.tick()', 'mesh_lib.maintain_hourly()', 'mesh_lib.catalogue()']) p$$,
+    'mesh_lib.confirm(uuid[],text[],uuid)', 'mesh_lib.disconnected(uuid[],text[],uuid)', 'mesh_lib.news(uuid[],text[],text,uuid[])', 'mesh_lib.not_waiting(uuid[],text[],uuid)', 'mesh_lib.refused_keys(uuid[])', 'mesh_lib.horizon()', 'mesh_lib.health()', 'mesh_lib.tick()', 'mesh_lib.maintain_hourly()', 'mesh_lib.catalogue()']) p$$,
   'mesh_relay may execute its entry points, and nothing else of ours');
 
 -- Tables

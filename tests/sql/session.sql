@@ -104,6 +104,10 @@ select is(t.status('commander'), 'offline', 'then offline');
 select ok(t.why('commander') like 'its window has been silent since %', 'and since when');
 select t.presence('commander 2', 'confirm');
 select is(t.status('commander') || coalesce(t.why('commander'), ''), 'idle', 'confirmed, it is there again');
+update mesh_data.presence set relay_id = '00000000-0000-0000-0000-000000000001';
+select t.attempt('mesh_relay', format('select mesh_lib.disconnected(array[%L]::uuid[], array[%L], ''00000000-0000-0000-0000-000000000002'')', session_id, push_secret))
+from t.session where who = 'commander 2';
+select is(t.why('commander'), null, 'a socket that is gone at another relay says nothing: the window has come here since');
 select t.presence('commander 2', 'disconnected');
 select is(t.why('commander'), 'its window is reconnecting', 'a socket that is gone is reconnecting at once');
 select t.pass('100 seconds');
@@ -144,7 +148,7 @@ select t.send('designer', 'commander', 'x') as x \gset
 select t.attempt('mesh_relay', format('select mesh_lib.receipt(array[%L]::uuid[], array[%L], array[%L]::uuid[])', w.session, w.secret, :'x'))
 from (values (:'fourth', 'wrong'), ((select session_id::text from t.session where who = 'backend'), (select push_secret from t.session where who = 'backend'))) w (session, secret);
 select is((select d.state from mesh_data.delivery d where d.message_id = :'x'), 'queued', 'no receipt without the secret, nor for another''s mail');
-select t.attempt('mesh_relay', format('select mesh_lib.disconnected(array[%L]::uuid[], array[%L])', :'fourth', 'wrong'));
+select t.attempt('mesh_relay', format('select mesh_lib.disconnected(array[%L]::uuid[], array[%L], null)', :'fourth', 'wrong'));
 select is(t.why('commander'), null, 'nor is it disconnected');
 select is(t.attempt('mesh_relay', format('select string_agg(k::text, '' '') from mesh_lib.refused_keys(array[%L, %L, %L]::uuid[]) k', (select key_id from mesh_data.key where public_key = decode(t.public_key('gone'), 'hex')),
   (select key_id from mesh_data.key where public_key = decode(t.public_key('commander'), 'hex')), (select invite_id from mesh_data.invite where public_key = decode(t.public_key('the open invite'), 'hex')))),
