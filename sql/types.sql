@@ -39,10 +39,11 @@ comment on domain mesh.public_key is 'An ed25519 public key, 64 lower-case hex d
 create domain mesh.name as text constraint name_is_1_to_63_characters check (length(value) between 1 and 63);
 comment on domain mesh.name is 'A name: 1 to 63 of a-z 0-9 . _ -, beginning with a letter or digit; upper case is folded; not only hex of 8 or more digits, not "all".';
 
-create domain mesh.addresses as jsonb constraint addresses_are_a_text_or_a_list check (jsonb_typeof(value) in ('string', 'array'));
+create domain mesh.addresses as jsonb constraint to_is_a_text_or_a_list_of_texts check (
+  jsonb_typeof(value) = 'string' or jsonb_typeof(value) = 'array' and not jsonb_path_exists(value, 'strict $[*] ? (@.type() != "string")'));
 comment on domain mesh.addresses is 'One or several addresses: a text with commas between them, or a JSON array of texts.';
 
-create domain mesh.sealed as jsonb constraint sealed_is_a_text_or_an_envelope check (jsonb_typeof(value) in ('string', 'object'));
+create domain mesh.sealed as jsonb constraint the_message_is_a_text_or_an_envelope check (jsonb_typeof(value) in ('string', 'object'));
 comment on domain mesh.sealed is 'Text for others: itself in an open mesh; in a sealed one an envelope, which the client makes (docs/protocol.md).';
 
 create domain mesh.sealed_data as jsonb;

@@ -43,6 +43,30 @@ fn a_usage_error_is_exit_code_2_and_one_line_of_json_when_asked() {
 }
 
 #[test]
+fn a_usage_error_names_the_command_that_helps_and_keeps_its_tips() {
+    let home = tempfile::tempdir().unwrap();
+    for (words, hint, tip) in [
+        (&["send"][..], "mesh send --help", ""),
+        (&["room", "show"], "mesh room --help", "tip: mesh room has "),
+        (
+            &["--agent", "a", "send", "b", "c", "d"],
+            "mesh send --help",
+            "in quotes",
+        ),
+        (&["sned"], "mesh --help", "send"),
+    ] {
+        let output = mesh(home.path())
+            .arg("--json")
+            .args(words)
+            .output()
+            .unwrap();
+        let error: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
+        assert_eq!(error["hint"], hint, "{error}");
+        assert!(error["message"].as_str().unwrap().contains(tip), "{error}");
+    }
+}
+
+#[test]
 fn an_absent_relay_is_exit_code_3() {
     let home = tempfile::tempdir().unwrap();
     let output = mesh(home.path())

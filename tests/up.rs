@@ -12,6 +12,12 @@ fn comes_back_after_any_kill() {
     let first = home.up();
     assert_eq!(first["ready"], true);
     assert_eq!(home.up(), first, "a second `up` reports the first");
+    let other = home.mesh(&["up", "--listen", "127.0.0.2:1", "--json"]);
+    let note = String::from_utf8_lossy(&other.stderr).into_owned();
+    assert!(
+        other.status.success() && note.contains("not on 127.0.0.2:1"),
+        "and says that it listens where it did: {note}"
+    );
     assert_eq!(home.ask("select current_user"), "mesh_admin");
     assert_eq!(home.ask("show fsync"), "on");
     assert_eq!(home.ask("show listen_addresses"), "");

@@ -5,6 +5,9 @@ create function mesh.broadcast(message mesh.sealed, "to" mesh.addresses default 
   out message_id uuid, out duplicate boolean, out recipients json, out counts json)
 language plpgsql volatile set search_path = '' as $$
 begin
+  if cardinality(broadcast.exclude) > 1000 then
+    perform mesh_lib.fail(413, 'at most 1,000 names to exclude', 'mesh group list');
+  end if;
   select s.* into broadcast.message_id, broadcast.duplicate, broadcast.recipients, broadcast.counts
   from mesh_lib.send_one(mesh_lib.letter(mesh_lib.me(), coalesce(mesh_lib.addresses(broadcast."to"), '{*}'), broadcast.message,
     mesh_lib.priority(broadcast.priority), broadcast.data, broadcast.key, mentions => broadcast.mentions,
@@ -20,7 +23,7 @@ Send a message to everybody else, or to all of a group, role or room. It waits f
 The answer lists up to 100 recipients, those who are not shown it now first; of more, counts says how many are in each state, and message_status lists all.
 message: the text, 1 to 65,536 bytes.
 to: one address, or several with commas between: *, @group with its subgroups, role:x (all who have it), #room, or names; default * (everybody else).
-exclude: names of those who get no copy; default nobody.
+exclude: names of those who get no copy, up to 1,000; default nobody.
 priority: now (shown at once), next (when the recipient is not working) or low (when it is idle or asks); default next.
 mentions: names of recipients who are meant above all, up to 100: they hear it now; default none.
 key: a word of yours for this message, 1 to 200 characters; sending again with it sends nothing twice. Default none.

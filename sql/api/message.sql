@@ -27,7 +27,7 @@ end
 $$;
 comment on function mesh.send_message is $$---
 cli: send <to> <message>
-alias: message send
+alias: message send, msg
 who: agent
 mcp: core
 set: send_messages
@@ -74,6 +74,7 @@ mcp: core
 columns: messages
 ---
 Take your mail, oldest first. The next check_messages, wait, ask_agent, reply or done acknowledges it; what is never acknowledged comes again.
+`unread` is how many more there are to take: what this window holds and has not acknowledged is listed by peek and not counted.
 limit: how many at most, 1 to 100; default 20.
 peek: look without taking; default false.
 seen: the claim of the last answer that arrived; the client fills it in.

@@ -127,7 +127,7 @@ who: agent
 ---
 Bring agents into a room you are in. They are members at once, and leave when they like.
 room: the room's name, with or without #.
-agents: whom: names, @groups, role:x or *.
+agents: whom: names, @groups, role:x or *; 1,000 of them at most.
 example: mesh room invite standup carol dave$$;
 grant execute on function mesh.invite_to_room(text, text[]) to mesh_agent;
 

@@ -8,6 +8,22 @@ create policy schedule_select on mesh_data.schedule for select to mesh_agent
 create policy schedule_insert on mesh_data.schedule for insert to mesh_agent
   with check (agent_id = (select mesh_lib.my_agent()) and mesh_id = (select mesh_lib.my_mesh()) and key_id = (select (mesh_lib.me()).key_id));
 
+-- ME400 unless there is such a day.
+create function mesh_lib.check_day(day text) returns void
+language plpgsql immutable set search_path = '' as $$
+begin
+  perform check_day.day::date;
+exception when data_exception then
+  perform mesh_lib.fail(400, format('there is no day %s', check_day.day), 'mesh schedule --help');
+end
+$$;
+
+-- A time as the clock of a time zone shows it.
+create function mesh_lib.clock_time("time" timestamptz, timezone text) returns text
+language sql stable set search_path = '' as $$
+  select to_char(clock_time."time" at time zone clock_time.timezone, 'YYYY-MM-DD HH24:MI ') || clock_time.timezone
+$$;
+
 -- When a message is due for the first time, from what its sender said of it. ME400 unless that is one time, within a year.
 create function mesh_lib.due_at(at text, "in" text, cron text, timezone text) returns timestamptz
 language plpgsql stable set search_path = '' as $$
@@ -25,6 +41,7 @@ begin
     end if;
     return _due_at;
   end if;
+  perform mesh_lib.check_day(substring(due_at.at from '^\s*(\d{4}-\d\d-\d\d)'));
   if due_at.at !~* '^\s*\d{4}-\d\d-\d\d[t ]\d\d:\d\d(:\d\d(\.\d+)?)?\s*(z|[+-]\d\d(:?\d\d)?)?\s*$' then
     perform mesh_lib.fail(400, format('at is a date and a time such as 2026-12-24T18:00, or 2026-12-24T18:00+01:00: not %L', left(due_at.at, 63)),
       'mesh schedule --help');
@@ -50,7 +67,7 @@ begin
 end
 $$;
 
-create function mesh.schedule_message("to" mesh.addresses, message mesh.sealed, at text default null, "in" text default null, cron text default null,
+create function mesh.schedule_message("to" mesh.addresses, message mesh.sealed, inout at text default null, "in" text default null, cron text default null,
   timezone text default 'UTC', priority text default null,
   out schedule_id uuid, out next_at timestamptz, out next text)
 language plpgsql volatile set search_path = '' as $$
@@ -90,6 +107,7 @@ begin
   if not found then
     perform mesh_lib.fail(410, 'this was scheduled already, and is over or cancelled', 'mesh schedule list');
   end if;
+  schedule_message.at := mesh_lib.clock_time(schedule_message.next_at, _timezone);
   schedule_message.next := 'mesh schedule cancel ' || schedule_message.schedule_id;
 end
 $$;
@@ -111,13 +129,13 @@ example: mesh schedule '*' "stand-up: what do you do today?" --cron "0 9 * * mon
 grant execute on function mesh.schedule_message(mesh.addresses, mesh.sealed, text, text, text, text, text) to mesh_agent;
 
 create function mesh.list_scheduled() returns table (
-  schedule_id uuid, "to" text, message text, state text, next_at timestamptz, cron text, timezone text, priority text, sent bigint,
+  schedule_id uuid, "to" text, message text, state text, at text, next_at timestamptz, cron text, timezone text, priority text, sent bigint,
   last_at timestamptz, last_message_id uuid, error text, skipped text[], envelope mesh.envelope
 )
 language sql stable set search_path = '' as $$
   select s.schedule_id, array_to_string(s.addresses, ', '), s.body,
     case when s.next_at is not null then 'scheduled' when s.last_error is not null then 'failed' else 'sent' end,
-    s.next_at, s.cron, s.timezone, (array['now', 'next', 'low'])[s.priority + 1], s.sent, s.last_at, s.last_message_id, s.last_error ->> 'message', s.skipped,
+    mesh_lib.clock_time(s.next_at, s.timezone), s.next_at, s.cron, s.timezone, (array['now', 'next', 'low'])[s.priority + 1], s.sent, s.last_at, s.last_message_id, s.last_error ->> 'message', s.skipped,
     (s.envelope || jsonb_build_object('box', s.boxes -> s.agent_id::text))::json::mesh.envelope
   from mesh_data.schedule s
   where s.agent_id = (select mesh_lib.my_agent())
@@ -127,9 +145,9 @@ comment on function mesh.list_scheduled is $$---
 cli: schedule list
 alias: schedules
 who: agent
-columns: schedule_id to message state next_at cron error
+columns: schedule_id to message state at cron error
 ---
-List the messages you scheduled: what is to come, and for 30 days what was sent or failed, and why. `skipped` is who was meant the last time and could not read it: it came, or got another key, after the message was sealed.
+List the messages you scheduled: what is to come, and for 30 days what was sent or failed, and why. `at` is the next time, by the clock of its time zone. `skipped` is who was meant the last time and could not read it: it came, or got another key, after the message was sealed.
 example: mesh schedule list$$;
 grant execute on function mesh.list_scheduled() to mesh_agent;
 

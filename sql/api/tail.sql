@@ -17,7 +17,7 @@ begin
   return query
     select m.message_id, m.sent_at, a.name, m.address, (array['now', 'next', 'low'])[m.priority + 1],
       (select count(*) from mesh_data.delivery d where d.message_id = m.message_id),
-      case when p.party then coalesce(m.body, m.notice) end, (case when p.party then mesh_lib.envelope_for(m, _me.agent_id) end)::mesh.envelope
+      case when p.party then coalesce(m.body, m.notice) else '(not for you)' end, (case when p.party then mesh_lib.envelope_for(m, _me.agent_id) end)::mesh.envelope
     from (
       select t.* from mesh_data.message t where t.mesh_id = _me.mesh_id and t.message_id >= _first and t.sent_at >= _from
       order by t.sent_at desc, t.message_id desc limit 1000
@@ -35,7 +35,7 @@ who: manage
 columns: sent_at from to message
 follow: after message_id
 ---
-Follow the messages of the mesh as they are sent. Texts are shown to those they were meant for.
+Follow the messages of the mesh as they are sent. A text is shown to those it was meant for, in an open mesh, too; of others it says (not for you).
 after: the id of the last message seen; what was sent up to a second before it comes again. Default the last minute.
 example: mesh tail$$;
 alter function mesh.tail(uuid) owner to mesh_definer;

@@ -56,6 +56,8 @@ begin
     return json_build_object('code', 'ME400', 'message', 'this JSON is nested too deeply', 'hint', '');
   elsif error_object.sqlstate = '22P02' and error_object.message ~ ' (integer|bigint): ' then
     return json_build_object('code', 'ME400', 'message', left(substring(error_object.message from ': (.*)'), 63) || ' is no whole number', 'hint', '');
+  elsif error_object.sqlstate in ('22008', '22015') then
+    return json_build_object('code', 'ME400', 'message', 'a time is too far off, or a span of time too long', 'hint', '');
   elsif error_object.sqlstate = '22007' and error_object.message like '% timestamp with time zone: %' then
     return json_build_object('code', 'ME400', 'hint', '',
       'message', left(substring(error_object.message from ': (.*)'), 63) || ' is no time: write it like 2026-01-31T12:00:00Z, today or yesterday');

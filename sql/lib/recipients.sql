@@ -1,19 +1,50 @@
 -- Addresses: whom `to` means. Each kind of address has its file; this one knows which is which.
 
--- The addresses in a JSON text with commas between them, or a JSON array.
+-- The addresses in a JSON text with commas between them, or a JSON array, also one that is written in a text: each once, where it
+-- stands first. ME400.
 create function mesh_lib.addresses("to" jsonb) returns text[]
 language plpgsql immutable set search_path = '' as $$
 declare
   _text constant text := addresses."to" #>> '{}';
+  _list jsonb;
 begin
-  if jsonb_typeof(addresses."to") = 'array' then
-    return array(select lower(btrim(t)) from jsonb_array_elements_text(addresses."to") t);
-  elsif position(',' in _text) > 0 then
-    return array(select lower(btrim(t)) from unnest(string_to_array(_text, ',')) t);
-  elsif _text is not null then
+  -- Most are one name.
+  if _text is null then
+    return null;
+  elsif jsonb_typeof(addresses."to") = 'string' and position(',' in _text) = 0 and position('[' in _text) = 0 then
     return array[lower(btrim(_text))];
   end if;
-  return null;
+  _list := mesh_lib.listed(addresses."to");
+  return array(
+    select l.address
+    from (
+      select lower(btrim(t.t)) as address, t.n
+      from unnest(case when _list is null then string_to_array(_text, ',') else array(select jsonb_array_elements_text(_list)) end) with ordinality t (t, n)
+    ) l
+    group by l.address order by min(l.n));
+end
+$$;
+
+-- The JSON array of texts that this is, or that is written in this text; null for another text. ME400.
+create function mesh_lib.listed("to" jsonb) returns jsonb
+language plpgsql immutable set search_path = '' as $$
+declare
+  _list jsonb;
+begin
+  if jsonb_typeof(listed."to") = 'array' then
+    return listed."to";
+  elsif listed."to" #>> '{}' !~ '^\s*\[' then
+    return null;
+  end if;
+  begin
+    _list := (listed."to" #>> '{}')::jsonb;
+  exception when data_exception or invalid_text_representation then
+    null;
+  end;
+  if _list is null or jsonb_path_exists(_list, 'strict $[*] ? (@.type() != "string")') then
+    perform mesh_lib.fail(400, 'a list of addresses is a JSON array of texts, or a text with commas between them: bob,carol', 'mesh peers');
+  end if;
+  return _list;
 end
 $$;
 

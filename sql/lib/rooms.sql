@@ -134,12 +134,20 @@ begin
 end
 $$;
 
--- Whom a room's calls name: agents, by any address that send_message takes.
+-- Whom a room's calls name: agents, by any address that send_message takes. ME413.
 create function mesh_lib.agents_at(addresses text[]) returns uuid[]
-language sql volatile set search_path = '' as $$
-  select coalesce(array_agg(r.agent_id order by u.n), '{}')
-  from unnest(mesh_lib.addresses(to_jsonb(nullif(array_to_string(agents_at.addresses, ','), '')))) with ordinality u (address, n)
-  cross join lateral unnest(mesh_lib.recipients(mesh_lib.me(), u.address, true)) r (agent_id)
+language plpgsql volatile set search_path = '' as $$
+declare
+  _addresses constant text[] := mesh_lib.addresses(to_jsonb(nullif(array_to_string(agents_at.addresses, ','), '')));
+begin
+  if cardinality(_addresses) > 1000 then
+    perform mesh_lib.fail(413, 'at most 1,000 names at a time', 'mesh group list');
+  end if;
+  return (
+    select coalesce(array_agg(r.agent_id order by u.n), '{}')
+    from unnest(_addresses) with ordinality u (address, n)
+    cross join lateral unnest(mesh_lib.recipients(mesh_lib.me(), u.address, true)) r (agent_id));
+end
 $$;
 
 -- A mode of rooms, or ME400.

@@ -17,6 +17,7 @@ pub mod login;
 mod logout;
 mod mcp;
 mod migrate;
+mod mistakes;
 mod output;
 mod passphrase;
 mod peer;
@@ -124,7 +125,7 @@ pub fn main() -> ExitCode {
 pub fn command_of(globals: &Globals) -> Result<Command> {
     let home = Home::find(globals.home.as_deref())?;
     let relay = relay(&home, globals.relay.clone());
-    Ok(command(&Catalogue::current(&home, &relay), false))
+    Ok(command(&Catalogue::current(&home, &relay), &[]))
 }
 
 async fn run(mut words: Vec<OsString>) -> ExitCode {
@@ -138,24 +139,38 @@ async fn run(mut words: Vec<OsString>) -> ExitCode {
     };
     let relay = relay(&home, before.relay.clone());
     let mut catalogue = Catalogue::current(&home, &relay);
-    let mut parsed = command(&catalogue, before.mesh).try_get_matches_from(&words);
+    let mut parsed = parse(&catalogue, &words, &before.options);
     if parsed
         .as_ref()
         .is_err_and(|e| may_be_newer_than_we(e.kind()))
         && let Some(newer) = catalogues::now(&home, &relay, before.ca.clone()).await
     {
         catalogue = newer;
-        parsed = command(&catalogue, before.mesh).try_get_matches_from(&words);
+        parsed = parse(&catalogue, &words, &before.options);
     }
     let outcome = match parsed {
         Ok(matches) => dispatch(&catalogue, &matches).await,
-        Err(e) if before.json && e.use_stderr() => Err(usage(&e)),
+        Err(e) if before.json && e.use_stderr() => {
+            let command = command(&catalogue, &[]);
+            Err(usage(&e).hint(mistakes::help(&command, &words)))
+        }
         Err(e) => {
             let _ = e.print();
             return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
         }
     };
     outcome.map_or_else(|e| fail(&e, before.json), |()| ExitCode::SUCCESS)
+}
+
+fn parse(
+    catalogue: &Catalogue,
+    words: &[OsString],
+    options: &[String],
+) -> std::result::Result<ArgMatches, clap::Error> {
+    let command = command(catalogue, options);
+    let words = mistakes::as_verbs(&command, catalogue, words);
+    let parsed = command.clone().try_get_matches_from(&words);
+    parsed.map_err(|error| mistakes::explained(error, &command, catalogue, &words))
 }
 
 async fn dispatch(catalogue: &Catalogue, matches: &ArgMatches) -> Result<()> {
@@ -190,13 +205,14 @@ async fn dispatch(catalogue: &Catalogue, matches: &ArgMatches) -> Result<()> {
     }
 }
 
-fn command(catalogue: &Catalogue, mesh_given: bool) -> Command {
+/// `options` as in [`verbs::add`].
+fn command(catalogue: &Catalogue, options: &[String]) -> Command {
     let command = Globals::augment_args(Command::new("mesh")).mut_args(|arg| {
         arg.help_heading("Options of every command")
             .hide_env_values(true)
     });
     help::group(
-        verbs::add(add_local(command), catalogue, mesh_given),
+        verbs::add(add_local(command), catalogue, options),
         catalogue,
     )
 }
@@ -207,8 +223,9 @@ struct Before {
     relay: Option<String>,
     home: Option<PathBuf>,
     ca: Option<PathBuf>,
-    mesh: bool,
     json: bool,
+    /// All options, without dashes and values.
+    options: Vec<String>,
 }
 
 impl Before {
@@ -236,11 +253,13 @@ impl Before {
                         .map(PathBuf::from)
                 }
                 "--mesh" => {
-                    before.mesh = true;
                     value.or_else(|| words.next().map(Into::into));
                 }
                 _ => {}
             }
+            before
+                .options
+                .extend(name.strip_prefix("--").map(str::to_owned));
         }
         before.relay = before.relay.or_else(|| globals::variable("MESH_RELAY"));
         before.ca = before
@@ -277,8 +296,14 @@ fn may_be_newer_than_we(kind: ErrorKind) -> bool {
 
 fn usage(e: &clap::Error) -> Error {
     let text = e.render().to_string();
-    let message = text.split("\n\n").next().unwrap_or_default();
-    Error::usage(message.trim().trim_start_matches("error: ").to_owned()).hint("mesh --help")
+    let (mut said, tips): (Vec<_>, Vec<_>) = text
+        .split("\n\n")
+        .take_while(|part| !part.starts_with("Usage: "))
+        .partition(|part| !part.trim_start().starts_with("tip: "));
+    said.truncate(1);
+    let tips = tips.iter().flat_map(|part| part.lines()).map(str::trim);
+    let message: Vec<_> = said.iter().map(|part| part.trim()).chain(tips).collect();
+    Error::usage(message.join("\n").trim_start_matches("error: ").to_owned()).hint("mesh --help")
 }
 
 fn fail(error: &Error, as_json: bool) -> ExitCode {

@@ -112,7 +112,7 @@ fn section(page: &mut String, function: &Function) -> std::fmt::Result {
     };
     write!(page, "\nWho: {}. {effect}\n", who(function))?;
     if let Some(cli) = &function.cli {
-        let usage = verbs::usage(&cli.verb, function, false);
+        let usage = verbs::usage(&cli.verb, function, &[]);
         write!(page, "\n```\n{usage}\n```\n")?;
     }
     let mesh = if function.mesh {

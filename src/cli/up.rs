@@ -30,9 +30,9 @@ use tokio::sync::{oneshot, watch};
   mesh up --listen 0.0.0.0:7700 --public-url https://mesh.example.org
   mesh up --database-url postgresql://me:secret@db.example.org/mesh")]
 pub struct Args {
-    /// Where the relay listens
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7700", value_parser = super::relay::address)]
-    pub listen: SocketAddr,
+    /// Where the relay listens [default: 127.0.0.1:7700]
+    #[arg(long, value_name = "ADDRESS", value_parser = super::relay::address)]
+    pub listen: Option<SocketAddr>,
     /// How others reach the relay; it stands in invites
     #[arg(long, value_name = "URL")]
     pub public_url: Option<String>,
@@ -58,6 +58,13 @@ pub struct Args {
     pub source: Option<PathBuf>,
 }
 
+impl Args {
+    fn listen(&self) -> SocketAddr {
+        self.listen
+            .unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7700))
+    }
+}
+
 /// Runs until it is told to stop. Errors: ME503 no Postgres or the port is taken, ME409 a newer database.
 pub async fn run(args: Args, globals: &Globals) -> Result<()> {
     super::log_to_stderr();
@@ -66,12 +73,12 @@ pub async fn run(args: Args, globals: &Globals) -> Result<()> {
     let base = platform::base(home);
     platform::passable_directory(&base)?;
     if args.detach {
-        return detach::run(&base, json).await;
+        return detach::run(&base, args.listen, json).await;
     }
-    let Some(lock) = running::take_or_report(&base, json).await? else {
+    let Some(lock) = running::take_or_report(&base, args.listen, json).await? else {
         return Ok(());
     };
-    check_port(args.listen)?;
+    check_port(args.listen())?;
     lock.write(&Running::new(None))?;
     let stop = stop_signal();
     let cluster = match args.database_url {
@@ -98,7 +105,7 @@ async fn work(
         () = stopped(stop.clone()) => return Ok(()),
     };
     let options = relay::Options {
-        listen: args.listen,
+        listen: args.listen(),
         public_url: args.public_url.clone(),
         database_url: relay_url,
         tls_cert: None,
@@ -125,7 +132,10 @@ async fn work(
         }
         None
     });
-    let running = Running::new(Some(url)).with_account(account);
+    let running = Running {
+        listen: Some(bound),
+        ..Running::new(Some(url)).with_account(account)
+    };
     lock.write(&running)?;
     running.announce(json, false);
     tokio::select! {

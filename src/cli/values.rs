@@ -246,6 +246,6 @@ fn item_type(argument: &Argument) -> &str {
         .unwrap_or("object")
 }
 
-fn kebab(name: &str) -> String {
+pub fn kebab(name: &str) -> String {
     super::text::clean_line(name).replace('_', "-")
 }

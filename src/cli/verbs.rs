@@ -12,13 +12,15 @@ pub const MESH: &str = "context:mesh";
 
 /// `command` with the commands of `catalogue` added. Commands already there keep their names.
 ///
-/// `mesh_given` says that `--mesh` is on the command line: no command then takes the mesh as a positional.
-pub fn add(mut command: Command, catalogue: &Catalogue, mesh_given: bool) -> Command {
+/// `options` are those which the command line names, without dashes: what a command takes in order may also be given as an
+/// option, and with `--mesh` no command takes the mesh as a positional.
+pub fn add(mut command: Command, catalogue: &Catalogue, options: &[String]) -> Command {
     let reserved: Vec<String> = command
         .get_arguments()
         .filter_map(|a| a.get_long().map(str::to_owned))
         .chain(["help".to_owned(), "version".to_owned()])
         .collect();
+    let named = named(options, &reserved);
     let ours: Vec<String> = command
         .get_subcommands()
         .map(|c| c.get_name().to_owned())
@@ -29,9 +31,9 @@ pub fn add(mut command: Command, catalogue: &Catalogue, mesh_given: bool) -> Com
         let Some(cli) = &function.cli else { continue };
         for (i, path) in std::iter::once(&cli.verb).chain(&cli.aliases).enumerate() {
             if is_free(path) {
-                // An alias is not listed, except below a word that has nothing but aliases.
-                let is_listed = i == 0 || path.len() > 1 && !has_verb(catalogue, &path[0]);
-                let leaf = leaf(path, function, mesh_given, &reserved).hide(!is_listed);
+                // An alias is not listed, except below a word that the function's own verb is not below.
+                let is_listed = i == 0 || path.len() > 1 && cli.verb.first() != path.first();
+                let leaf = leaf(path, function, &named, &reserved).hide(!is_listed);
                 leaves.push((path, i > 0, leaf));
             }
         }
@@ -59,6 +61,20 @@ pub fn add(mut command: Command, catalogue: &Catalogue, mesh_given: bool) -> Com
     command
 }
 
+/// What these options name: arguments, and the mesh to call in.
+fn named(options: &[String], reserved: &[String]) -> Vec<String> {
+    let name = |option: &String| {
+        if option == "mesh" {
+            return Some(MESH.to_owned());
+        }
+        let own = option.strip_prefix("with-").unwrap_or(option).to_owned();
+        let is_reserved = reserved.contains(&own);
+        let name = if is_reserved { &own } else { option };
+        (!is_reserved || name != option).then(|| name.replace('-', "_"))
+    };
+    options.iter().filter_map(name).collect()
+}
+
 /// Is `word` the first of a command's own name, not only of an alias?
 fn has_verb(catalogue: &Catalogue, word: &str) -> bool {
     let mut verbs = catalogue.functions.iter().filter_map(|f| f.cli.as_ref());
@@ -82,8 +98,8 @@ pub fn function<'a>(catalogue: &'a Catalogue, path: &[&str]) -> Option<&'a Funct
 }
 
 /// How the command is written: `mesh send <to> <message> [OPTIONS]`.
-pub fn usage(path: &[String], function: &Function, mesh_given: bool) -> String {
-    let positional = positionals(function, mesh_given);
+pub fn usage(path: &[String], function: &Function, named: &[String]) -> String {
+    let positional = positionals(function, named);
     let mut words = vec!["mesh".to_owned()];
     words.extend(path.iter().cloned());
     for (i, name) in positional.iter().enumerate() {
@@ -112,8 +128,9 @@ pub fn usage(path: &[String], function: &Function, mesh_given: bool) -> String {
     words.join(" ")
 }
 
-/// The words a command takes in order, without those that are nothing it could take.
-fn positionals(function: &Function, mesh_given: bool) -> Vec<&str> {
+/// The words a command takes in order, without those that are nothing it could take, and those which options have `named`.
+pub fn positionals<'a>(function: &'a Function, named: &[String]) -> Vec<&'a str> {
+    let is_named = |name: &str| named.iter().any(|n| n == name);
     let is_argument = |name: &str| {
         function
             .arguments
@@ -125,8 +142,11 @@ fn positionals(function: &Function, mesh_given: bool) -> Vec<&str> {
         .iter()
         .flat_map(|cli| &cli.positional)
         .map(String::as_str);
-    cli.filter(|name| is_argument(name) || (is_context(function, name) && !mesh_given))
-        .collect()
+    cli.filter(|name| match is_context(function, name) {
+        true => !is_named(MESH),
+        false => is_argument(name) && !is_named(name),
+    })
+    .collect()
 }
 
 /// Whether a command line gives this argument: its client does not make it, and its name can be typed.
@@ -190,14 +210,14 @@ fn below(parent: Command, leaf: Command) -> Command {
     parent.about(names.join(", ")).subcommand(leaf)
 }
 
-fn leaf(path: &[String], function: &Function, mesh_given: bool, reserved: &[String]) -> Command {
+fn leaf(path: &[String], function: &Function, named: &[String], reserved: &[String]) -> Command {
     let name = &path[path.len() - 1];
     let summary = clean_line(&function.summary);
     let mut command = Command::new(name.to_owned())
         .about(summary.trim_end_matches('.').to_owned())
         .after_help(after(function))
-        .override_usage(usage(path, function, mesh_given));
-    let positional = positionals(function, mesh_given);
+        .override_usage(usage(path, function, named));
+    let positional = positionals(function, named);
     let last = positional.len().saturating_sub(1);
     let mut may_be_required = true;
     for (i, name) in positional.iter().enumerate() {

@@ -5,13 +5,14 @@ use crate::error::{Error, Result};
 use crate::postgres::process;
 use std::fs::OpenOptions;
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// Errors: what the background process said when it ended early.
-pub async fn run(base: &Path, json: bool) -> Result<()> {
-    match running::take_or_report(base, json).await? {
+pub async fn run(base: &Path, listen: Option<SocketAddr>, json: bool) -> Result<()> {
+    match running::take_or_report(base, listen, json).await? {
         Some(lock) => drop(lock),
         None => return Ok(()),
     }

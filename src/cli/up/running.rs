@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,8 @@ use std::time::{Duration, Instant};
 pub struct Running {
     pub ready: bool,
     pub url: Option<String>,
+    #[serde(default)]
+    pub listen: Option<SocketAddr>,
     pub pid: i32,
     pub account: Option<String>,
 }
@@ -22,8 +25,12 @@ pub struct Lock {
     _file: File,
 }
 
-/// The lock, or None after the running one was reported: a second `mesh up` is no error.
-pub async fn take_or_report(base: &Path, json: bool) -> Result<Option<Lock>> {
+/// The lock, or None after the running one was reported: a second `mesh up` is no error, but where it is to `listen` changes nothing.
+pub async fn take_or_report(
+    base: &Path,
+    listen: Option<SocketAddr>,
+    json: bool,
+) -> Result<Option<Lock>> {
     let begun = Instant::now();
     loop {
         if let Some(lock) = take(base)? {
@@ -31,6 +38,13 @@ pub async fn take_or_report(base: &Path, json: bool) -> Result<Option<Lock>> {
         }
         if let Some(running) = read(base).filter(|running| running.ready) {
             running.announce(json, true);
+            if let (Some(asked), Some(bound)) = (listen, running.listen)
+                && (asked.ip() != bound.ip() || ![0, bound.port()].contains(&asked.port()))
+            {
+                say(&format!(
+                    "note: it listens on {bound} as before, not on {asked}: for that, `mesh down` and `mesh up --listen {asked}`"
+                ));
+            }
             return Ok(None);
         }
         if begun.elapsed() > Duration::from_secs(60) {
@@ -89,6 +103,7 @@ impl Running {
         Running {
             ready: url.is_some(),
             url,
+            listen: None,
             pid: std::process::id() as i32,
             account: None,
         }

@@ -3,12 +3,13 @@ use crate::catalogue::Verb;
 use clap::error::ErrorKind;
 use serde_json::{Map, Value, json};
 
-fn built(catalogue: &Catalogue, mesh_given: bool) -> Command {
+fn built(catalogue: &Catalogue, options: &[&str]) -> Command {
     let base = Command::new("mesh")
         .arg(Arg::new("agent").long("agent").global(true))
         .arg(Arg::new("mesh").long("mesh").global(true))
         .subcommand(Command::new("login"));
-    add(base, catalogue, mesh_given)
+    let options: Vec<String> = options.iter().map(|&o| o.to_owned()).collect();
+    add(base, catalogue, &options)
 }
 
 /// Function, arguments and mesh of a command line.
@@ -17,7 +18,11 @@ type Parsed = (String, Map<String, Value>, Option<String>);
 fn parse(line: &str) -> std::result::Result<Parsed, ErrorKind> {
     let catalogue = Catalogue::embedded();
     let words: Vec<&str> = line.split(' ').collect();
-    let matches = built(&catalogue, words.contains(&"--mesh"))
+    let options: Vec<_> = words
+        .iter()
+        .filter_map(|word| word.strip_prefix("--")?.split('=').next())
+        .collect();
+    let matches = built(&catalogue, &options)
         .try_get_matches_from(&words)
         .map_err(|e| e.kind())?;
     let (first, mut inner) = matches.subcommand().unwrap();
@@ -34,11 +39,11 @@ fn parse(line: &str) -> std::result::Result<Parsed, ErrorKind> {
 #[test]
 fn every_function_with_a_verb_is_a_command_clap_accepts() {
     let catalogue = Catalogue::embedded();
-    built(&catalogue, false).debug_assert();
-    built(&catalogue, true).debug_assert();
+    built(&catalogue, &[]).debug_assert();
+    built(&catalogue, &["mesh"]).debug_assert();
     for function in &catalogue.functions {
         let Some(cli) = &function.cli else { continue };
-        let mut command = &built(&catalogue, false);
+        let mut command = &built(&catalogue, &[]);
         for word in &cli.verb {
             command = command
                 .find_subcommand(word)
@@ -99,6 +104,33 @@ fn the_mesh_is_a_positional_unless_an_option_names_it() {
     assert_eq!(
         parse("mesh member list proj").unwrap().2.as_deref(),
         Some("proj")
+    );
+}
+
+#[test]
+fn what_is_taken_in_order_may_be_named_instead() {
+    let send = json!({"to": "ui", "message": "hi"});
+    for line in [
+        "mesh send --to ui hi",
+        "mesh send ui --message hi",
+        "mesh send --message=hi ui",
+        "mesh send --message hi --to ui",
+    ] {
+        assert_eq!(Value::Object(parse(line).unwrap().1), send, "{line}");
+    }
+    let (_, arguments, _) = parse("mesh room create x --members a,b").unwrap();
+    assert_eq!(
+        Value::Object(arguments),
+        json!({"name": "x", "members": ["a", "b"]})
+    );
+    // An option of every command stays that.
+    let (_, arguments, _) = parse("mesh room floor x ui --agent me").unwrap();
+    assert_eq!(arguments["agent"], "ui");
+    let (_, arguments, _) = parse("mesh room floor x --with-agent ui").unwrap();
+    assert_eq!(arguments["agent"], "ui");
+    assert_eq!(
+        parse("mesh send --to ui").unwrap_err(),
+        ErrorKind::MissingRequiredArgument
     );
 }
 
@@ -179,7 +211,7 @@ fn no_catalogue_breaks_the_command_line() {
         ],
         ..Catalogue::default()
     };
-    let command = built(&catalogue, false);
+    let command = built(&catalogue, &[]);
     command.clone().debug_assert();
     let mut names: Vec<_> = command.get_subcommands().map(Command::get_name).collect();
     names.sort();
@@ -188,7 +220,7 @@ fn no_catalogue_breaks_the_command_line() {
         .try_get_matches_from(["mesh", "both", "deeper", "--with-agent", "--agent", "x"])
         .unwrap();
     assert_eq!(matches.get_one::<String>("agent").unwrap(), "x");
-    let matches = built(&catalogue, false)
+    let matches = built(&catalogue, &[])
         .try_get_matches_from(["mesh", "flag", "--no-on", "--off"])
         .unwrap();
     let flag = catalogue.function("flag").unwrap();
@@ -216,7 +248,7 @@ fn a_value_is_json_or_else_a_text() {
     };
     let function = &catalogue.functions[0];
     let put = |word: &str, stdin: &str| {
-        let matches = built(&catalogue, false).try_get_matches_from(["mesh", "put", word]);
+        let matches = built(&catalogue, &[]).try_get_matches_from(["mesh", "put", word]);
         let matches = matches.map_err(|e| e.to_string())?;
         let matches = matches.subcommand().unwrap().1;
         let read = values::read(function, matches, stdin.as_bytes());
