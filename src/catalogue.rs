@@ -146,6 +146,19 @@ impl Function {
         self.request_id().is_some()
     }
 
+    /// Addresses that are a list written in a text become that list: what is signed is then read alike by all.
+    pub fn list_addresses(&self, arguments: &mut Map<String, Value>) {
+        let addresses = |a: &&Argument| a.kind == "mesh.addresses";
+        for argument in self.arguments.iter().filter(addresses) {
+            if let Some(given) = arguments.get_mut(&argument.name)
+                && let Some(text) = given.as_str()
+                && let Ok(list) = serde_json::from_str::<Vec<String>>(text)
+            {
+                *given = list.into();
+            }
+        }
+    }
+
     /// Names a call that can be named and is not yet.
     pub fn name_call(&self, arguments: &mut Map<String, Value>) {
         if let Some(argument) = self.request_id()
@@ -322,6 +335,28 @@ mod tests {
         let mut arguments = Map::new();
         function("uuid").name_call(&mut arguments);
         assert!(arguments.is_empty() && !function("uuid").is_named());
+    }
+
+    #[test]
+    fn addresses_written_as_a_list_are_one() {
+        let function: Function = serde_json::from_value(json!({"name": "f", "arguments": [
+            {"name": "to", "type": "mesh.addresses"}, {"name": "text", "type": "text"}]}))
+        .unwrap();
+        for (given, becomes) in [
+            (json!(" [\"a\", \"b\"]"), json!(["a", "b"])),
+            (json!("a,b"), json!("a,b")),
+            (json!("[a]"), json!("[a]")),
+            (json!("[1]"), json!("[1]")),
+            (json!(["a"]), json!(["a"])),
+        ] {
+            let mut arguments = Map::from_iter([("to".to_owned(), given)]);
+            arguments.insert("text".into(), "[\"a\"]".into());
+            function.list_addresses(&mut arguments);
+            assert_eq!(
+                (&arguments["to"], &arguments["text"]),
+                (&becomes, &json!("[\"a\"]"))
+            );
+        }
     }
 
     #[test]

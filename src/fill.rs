@@ -108,6 +108,7 @@ pub fn fill(
         arguments.insert(argument.name.clone(), secret.registration());
         secrets.push((argument.name.clone(), secret));
     }
+    function.list_addresses(&mut arguments);
     function.name_call(&mut arguments);
     let signed = missing(function, &arguments, "mesh.signed");
     if !signed.is_empty() {

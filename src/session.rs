@@ -198,6 +198,7 @@ impl Session {
                     .clone()
             };
             seen::fill(function, &mut arguments, last);
+            function.list_addresses(&mut arguments);
             function.name_call(&mut arguments);
         }
         arguments

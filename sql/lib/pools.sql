@@ -111,7 +111,7 @@ begin
   _first := (mesh_lib.ready(_willing))[1];
   if _first is null and _fallback = 'reject' then
     perform mesh_lib.fail(409, format('nobody of %s is online', left(role_recipients.address, 64)), 'mesh peers',
-      jsonb_build_object('agents', mesh_lib.candidates(_mesh_id, _agents)));
+      jsonb_build_object('asked', left(role_recipients.address, 64), 'candidates', mesh_lib.candidates(_mesh_id, _agents)));
   end if;
   _first := coalesce(_first, mesh_lib.first_person(_willing));
   if _first is null then

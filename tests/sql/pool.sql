@@ -72,7 +72,7 @@ select t.take('ann', '{"limit": 100}'), t.take('ben', '{"limit": 100}'), t.take(
 -- Nobody is there
 select t.refuses('a pool that rejects', 409, 'commander', 'send_message', '{"to": "role:oncall", "message": "x"}') from (select t.close('ann')) x;
 select is(t.call('commander', 'send_message', '{"to": "role:oncall", "message": "x"}') #>> '{answer,message}', 'nobody of role:oncall is online', 'says why');
-select is((select string_agg(c ->> 'name', ' ') from jsonb_array_elements(t.call('commander', 'send_message', '{"to": "role:oncall", "message": "x"}') #> '{answer,data,agents}') c), 'ann cat', 'and who could have it');
+select is((select string_agg(c ->> 'name', ' ') from jsonb_array_elements(t.call('commander', 'send_message', '{"to": "role:oncall", "message": "x"}') #> '{answer,data,candidates}') c), 'ann cat', 'and who could have it');
 select is(t.to('ben', 'role:coder', 'mine'), 'role:coder queued', 'when only its sender is there it waits, too');
 select t.presence('ben', 'confirm');
 select is(t.waiting(), 1::bigint, 'and its sender never takes it');
