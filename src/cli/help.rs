@@ -80,10 +80,10 @@ pub fn group(command: Command, catalogue: &Catalogue) -> Command {
 }
 
 fn group_of(name: &str, catalogue: &Catalogue) -> Group {
-    let of_function = |f: &Function| {
+    let of_function = |f: &Function, words: usize| {
         let cli = f.cli.as_ref()?;
         let own = cli.verb.first().is_some_and(|word| word == name);
-        own.then(|| {
+        (own && cli.verb.len() == words).then(|| {
             cli.group.as_deref().and_then(Group::named).unwrap_or(
                 if f.mcp == "core" && f.who == "agent" {
                     Group::Messages
@@ -94,6 +94,32 @@ fn group_of(name: &str, catalogue: &Catalogue) -> Group {
         })
     };
     super::local_group(name)
-        .or_else(|| catalogue.functions.iter().find_map(of_function))
+        // Its own function says more of a command than those below it.
+        .or_else(|| {
+            let mut words = [1, 2].into_iter();
+            words.find_map(|words| {
+                catalogue
+                    .functions
+                    .iter()
+                    .find_map(|f| of_function(f, words))
+            })
+        })
         .unwrap_or(Group::Team)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_stands_where_its_own_function_says() {
+        let catalogue = Catalogue::embedded();
+        for name in ["send", "read", "release", "dead", "schedule", "tail"] {
+            assert!(
+                group_of(name, &catalogue) == Group::Messages,
+                "{name} is under Messages"
+            );
+        }
+        assert!(group_of("board", &catalogue) == Group::Team);
+    }
 }

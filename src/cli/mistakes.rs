@@ -49,13 +49,15 @@ pub fn explained(
         Some(ContextValue::String(text)) => text.as_str(),
         _ => "",
     };
-    let tips = match error.kind() {
+    let kind = error.kind();
+    let tips = match kind {
         ErrorKind::UnknownArgument if !context(ContextKind::InvalidArg).starts_with('-') => {
             let path: Vec<_> = path.iter().map(String::as_str).collect();
             verbs::function(catalogue, &path)
                 .map(too_many_words)
                 .unwrap_or_default()
         }
+        ErrorKind::UnknownArgument if error.get(ContextKind::SuggestedArg).is_some() => Vec::new(),
         ErrorKind::UnknownArgument => options(command, &path),
         ErrorKind::InvalidSubcommand => {
             let word = context(ContextKind::InvalidSubcommand);
@@ -63,8 +65,8 @@ pub fn explained(
         }
         _ => Vec::new(),
     };
-    // What looks like an option is hardly ever a value.
-    if !tips.is_empty() && error.get(ContextKind::SuggestedArg).is_none() {
+    // What looks like an option is hardly ever a value, which is what would be said.
+    if !tips.is_empty() || kind == ErrorKind::UnknownArgument {
         let tips = tips.into_iter().map(StyledStr::from).collect();
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
     }
