@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{editor::Editor, team::Team};
+use common::{Machine, editor::Editor, team::Team};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -68,10 +68,10 @@ fn tools_are_listed_while_the_relay_is_away() {
     let functions = catalogue["functions"].as_array().unwrap();
     let is_destructive = |tool: &Value| {
         let mut same = functions.iter().filter(|f| f["name"] == tool["name"]);
-        same.any(|function| function["destructive"] == true)
+        tool["name"] == "call_destructive_tool"
+            || same.any(|function| function["destructive"] == true)
     };
-    let destructive = tools.iter().filter(|tool| is_destructive(tool)).count();
-    assert!(destructive > 0 && tools.len() - destructive <= 26);
+    assert!(tools.len() <= 27, "{}", tools.len());
     for name in [
         "send_message",
         "check_messages",
@@ -79,6 +79,7 @@ fn tools_are_listed_while_the_relay_is_away() {
         "list_peers",
         "find_tools",
         "call_tool",
+        "call_destructive_tool",
     ] {
         assert!(tools.iter().any(|tool| tool["name"] == name), "{name}");
     }
@@ -103,6 +104,7 @@ fn bad_calls_are_results_the_model_reads() {
         json!({"name": 5}),
         json!({"name": "whoami", "arguments": "text"}),
         json!({"name": "call_tool", "arguments": {}}),
+        json!({"name": "call_destructive_tool", "arguments": {}}),
         json!({"name": "call_tool", "arguments": {"name": "list_meshes", "arguments": []}}),
         json!({"name": "whoami", "arguments": {}}),
     ];
@@ -205,19 +207,64 @@ fn two_windows_talk_by_push() {
 }
 
 #[test]
-fn what_is_destructive_is_not_hidden_behind_a_harmless_tool() {
+fn what_is_destructive_is_called_through_a_door_that_says_so() {
     let team = Team::of(&["alice"]);
     let mut alice = team.window("alice", "any");
-    let arguments = json!({"room": "nowhere"});
-    let (refused, _) = alice.call(
-        "call_tool",
-        json!({"name": "close_room", "arguments": arguments}),
-    );
-    assert_eq!(
-        (&refused["code"], &refused["hint"]),
-        (&json!("ME403"), &json!("close_room"))
-    );
-    assert_eq!(alice.call("close_room", arguments).0["code"], "ME404");
+    let (found, _) = alice.call("find_tools", json!({"query": "room"}));
+    let room = json!({"room": "ideas"});
+    for (call, door, wrong) in [
+        ("create_room", "call_tool", "call_destructive_tool"),
+        ("close_room", "call_destructive_tool", "call_tool"),
+    ] {
+        let mut found = found.as_array().unwrap().iter();
+        let tool = found.find(|tool| tool["name"] == call).unwrap();
+        assert_eq!(tool["call_with"], door);
+        let arguments = json!({"name": call, "arguments": room});
+        let (refused, _) = alice.call(wrong, arguments.clone());
+        assert_eq!(
+            (&refused["code"], &refused["hint"]),
+            (&json!("ME403"), &json!(door))
+        );
+        assert_eq!(alice.call(door, arguments).1["isError"], false, "{call}");
+    }
+}
+
+#[test]
+fn a_window_lists_24_tools_and_the_doors_and_finds_the_others() {
+    let team = Team::of(&["alice"]);
+    let invite = team.mesh(&["invite", "proj", "ann", "--json"]).1;
+    let invite: Value = serde_json::from_str(&invite).unwrap();
+    let url = invite["join_url"].as_str().unwrap();
+    let guest = Machine::new(url.split("/join").next().unwrap());
+    guest.json(&["join", url]);
+    let catalogue: Value = serde_json::from_str(include_str!("../docs/api.json")).unwrap();
+    let functions = catalogue["functions"].as_array().unwrap();
+    let doors = ["find_tools", "call_tool", "call_destructive_tool"];
+    let mut windows = [
+        (true, team.window("alice", "any")),
+        (false, Editor::on(&guest, &["mcp"])),
+    ];
+    windows[1].1.initialize("any", "2025-11-25");
+    for (manages, window) in &mut windows {
+        assert_eq!(window.call("whoami", json!({})).0["manage"], *manages);
+        let listed: Vec<String> = window.tools().iter().map(name).collect();
+        assert!(doors.iter().all(|door| listed.contains(&(*door).into())));
+        assert!(listed.len() <= 24 + doors.len(), "{listed:?}");
+        let (found, _) = window.call("find_tools", json!({}));
+        let found: Vec<String> = found.as_array().unwrap().iter().map(name).collect();
+        for function in functions {
+            let who = function["who"].as_str().unwrap();
+            let may = matches!(who, "anyone" | "any" | "agent") || *manages && who == "manage";
+            let may = may && function["mcp"] != "never";
+            let times = [&listed, &found].map(|names| names.contains(&name(function)));
+            assert_eq!(times.contains(&true), may, "{function}");
+            assert_ne!(times, [true, true], "{function}");
+        }
+    }
+}
+
+fn name(of: &Value) -> String {
+    of["name"].as_str().unwrap_or_default().to_owned()
 }
 
 #[test]

@@ -387,11 +387,16 @@ impl World {
 
     /// As a tool; the id of the request.
     fn ask(&mut self, who: &str, call: &str, with: &Map<String, Value>) -> u64 {
+        let function = self.catalogue.iter().find(|f| f["name"] == call);
+        let door = match function.is_some_and(|f| f["destructive"] == true) {
+            true => "call_destructive_tool",
+            false => "call_tool",
+        };
         let window = self.opened(who);
         let listed = window.tools().iter().any(|tool| tool["name"] == call);
         let (tool, arguments) = match listed {
             true => (call, Value::Object(with.clone())),
-            false => ("call_tool", json!({"name": call, "arguments": with})),
+            false => (door, json!({"name": call, "arguments": with})),
         };
         window.begin(tool, arguments)
     }

@@ -1,9 +1,10 @@
 //! `mesh mcp`: the stdio server an editor starts. The only module that names the MCP library.
 //!
-//! `server` answers the editor, `tools` makes tools of the catalogue, `results` says what came of a call, `link` keeps the session with the relay, `announce`
+//! `server` answers the editor, `tools` makes tools of the catalogue, `doors` reach those that are not listed, `results` says what came of a call, `link` keeps the session with the relay, `announce`
 //! tells of mail without consuming it, `news` of what colleagues did, `legacy` keeps the connection at the protocol revision that has such announcements.
 
 mod announce;
+mod doors;
 mod legacy;
 mod link;
 mod news;

@@ -2,6 +2,7 @@
 
 use super::{
     announce::{FRAME, messages},
+    doors::Door,
     link::Link,
     results::{failure, is_awaited, success, with_key, without_claim},
     tools,
@@ -62,24 +63,13 @@ impl Server {
                 );
                 Ok((found, self.link.note().into_iter().collect()))
             }
-            "call_tool" => {
-                let inner = arguments
-                    .get("name")
-                    .and_then(Value::as_str)
-                    .ok_or_else(|| {
-                        Error::new(400, "call_tool needs `name`, and `arguments` as an object")
-                            .hint("find_tools")
-                    })?;
-                let arguments = match arguments.get("arguments") {
-                    None | Some(Value::Null) => Map::new(),
-                    Some(Value::Object(arguments)) => arguments.clone(),
-                    Some(_) => {
-                        return Err(Error::new(400, "`arguments` of call_tool is not an object"));
-                    }
-                };
-                self.call_function(inner, arguments, true).await
-            }
-            name => self.call_function(name, arguments, false).await,
+            name => match Door::named(name) {
+                Some(door) => {
+                    let (inner, arguments) = door.inner(&arguments)?;
+                    self.call_function(&inner, arguments, Some(door)).await
+                }
+                None => self.call_function(name, arguments, None).await,
+            },
         }
     }
 
@@ -87,16 +77,14 @@ impl Server {
         &self,
         name: &str,
         arguments: Map<String, Value>,
-        is_hidden: bool,
+        through: Option<Door>,
     ) -> Result<(Value, Vec<String>)> {
         // Before the look-up: the relay may have tools the embedded catalogue does not know.
         let live = self.link.live().await?;
         let catalogue = self.link.catalogue();
         let function = tools::function(&catalogue, name)?;
-        if is_hidden && function.destructive {
-            // `call_tool` is said to be harmless.
-            let message = format!("{name} is called by its own name, so that your user is asked");
-            return Err(Error::new(403, message).hint(name));
+        if let Some(door) = through {
+            door.check(function)?;
         }
         let announcer = &self.link.announcer;
         let peek = arguments.get("peek") == Some(&Value::Bool(true));
@@ -140,7 +128,7 @@ impl Server {
     fn instructions(&self) -> String {
         let options = &self.link.options;
         let hidden = tools::has_hidden(&self.link.catalogue(), options.shown, true);
-        let more = "* `find_tools`, then `call_tool`: the tools not listed here (members, agents and whatever this mesh has besides).\n";
+        let more = "* `find_tools`, then `call_tool` or `call_destructive_tool`, as its answer says: the tools not listed here (members, agents and whatever this mesh has besides).\n";
         include_str!("instructions.md")
             .replace(
                 "{agent}",

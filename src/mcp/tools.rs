@@ -1,13 +1,13 @@
 //! Tools made from the catalogue: which are shown, how they are described, and how the others are found.
 
+use super::doors::{self, Door};
 use crate::catalogue::{Catalogue, Function, input_schema};
 use crate::error::Error;
 use rmcp::model::{JsonObject, Tool, ToolAnnotations};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// How many core tools are listed by themselves, beside the destructive ones; the rest is behind `find_tools` and
-/// `call_tool`.
+/// How many tools are listed by themselves; the rest is behind `find_tools` and the doors.
 const LISTED: usize = 24;
 /// How many tools one search returns.
 const FOUND: usize = 8;
@@ -27,9 +27,10 @@ pub fn list(catalogue: &Catalogue, shown: Shown, manage: bool) -> Vec<Tool> {
     let (listed, hidden) = split(catalogue, shown, manage);
     let mut tools: Vec<Tool> = listed.into_iter().map(tool).collect();
     if !hidden.is_empty() {
-        tools.push(find_tools());
-        tools.push(call_tool());
+        tools.push(doors::find_tools());
     }
+    let is_used = |door: &Door| hidden.iter().any(|function| Door::of(function) == *door);
+    tools.extend(Door::ALL.into_iter().filter(is_used).map(Door::tool));
     tools
 }
 
@@ -38,14 +39,14 @@ pub fn has_hidden(catalogue: &Catalogue, shown: Shown, manage: bool) -> bool {
     !split(catalogue, shown, manage).1.is_empty()
 }
 
-/// The tools behind `call_tool` that fit `query` best, with their schemas; all names when it is empty.
+/// The tools behind the doors that fit `query` best, with their schemas; all names when it is empty. Each with its door.
 pub fn find(catalogue: &Catalogue, shown: Shown, manage: bool, query: &str) -> Value {
     let (_, hidden) = split(catalogue, shown, manage);
     let words: Vec<String> = words(query);
     if words.is_empty() {
         return hidden
             .iter()
-            .map(|f| json!({"name": f.name, "summary": f.summary}))
+            .map(|f| json!({"name": f.name, "summary": f.summary, "call_with": Door::of(f).name()}))
             .collect();
     }
     let mut scored: Vec<_> = hidden
@@ -55,9 +56,8 @@ pub fn find(catalogue: &Catalogue, shown: Shown, manage: bool, query: &str) -> V
         .collect();
     scored.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
     let found = scored.into_iter().take(FOUND);
-    found
-        .map(|(_, f)| json!({"name": f.name, "description": description(f), "input_schema": input_schema(f)}))
-        .collect()
+    let full = |f: &Function| json!({"name": f.name, "call_with": Door::of(f).name(), "description": description(f), "input_schema": input_schema(f)});
+    found.map(|(_, f)| full(f)).collect()
 }
 
 /// The function behind a tool. ME404 with the closest name when there is none, ME403 for what is not for agents.
@@ -96,11 +96,10 @@ fn split(catalogue: &Catalogue, shown: Shown, manage: bool) -> (Vec<&Function>, 
     if shown == Shown::All {
         return (allowed.collect(), Vec::new());
     }
-    // What is destructive is listed with its own warning, so that `call_tool` can be said to be harmless.
     let mut core = 0;
     allowed.partition(|function| {
         core += usize::from(function.mcp == "core");
-        function.mcp == "core" && core <= LISTED || function.destructive
+        function.mcp == "core" && core <= LISTED
     })
 }
 
@@ -128,7 +127,7 @@ fn tool(function: &Function) -> Tool {
 }
 
 /// Codex asks before, and without an approver refuses, a call that is not said to be harmless.
-fn annotations(read_only: bool, destructive: bool) -> ToolAnnotations {
+pub fn annotations(read_only: bool, destructive: bool) -> ToolAnnotations {
     ToolAnnotations::new()
         .read_only(read_only)
         .destructive(destructive)
@@ -140,30 +139,6 @@ fn description(function: &Function) -> String {
         .join("\n\n")
         .trim()
         .to_owned()
-}
-
-fn find_tools() -> Tool {
-    let schema = json!({"type": "object", "additionalProperties": false, "properties": {
-        "query": {"type": "string", "description": "A few words: what you want to do. Empty lists all names."}}});
-    made(
-        "find_tools",
-        "Find more tools of the mesh by a few words: their names, descriptions and input schemas.",
-        schema,
-    )
-    .with_annotations(annotations(true, false))
-}
-
-fn call_tool() -> Tool {
-    let schema = json!({"type": "object", "additionalProperties": false, "required": ["name"], "properties": {
-        "name": {"type": "string", "description": "The tool's name, as find_tools gave it."},
-        "arguments": {"type": "object", "description": "Its arguments, as its input schema says."}}});
-    made("call_tool", "Call a tool that find_tools found.", schema)
-        .with_annotations(annotations(false, false))
-}
-
-fn made(name: &'static str, description: &'static str, schema: Value) -> Tool {
-    let schema = schema.as_object().cloned().unwrap_or_default();
-    Tool::new_with_raw(name, Some(description.into()), Arc::new(schema))
 }
 
 fn words(text: &str) -> Vec<String> {
@@ -224,40 +199,61 @@ mod tests {
         }
     }
 
+    fn names(catalogue: &Catalogue, shown: Shown, manage: bool) -> Vec<String> {
+        let tools = list(catalogue, shown, manage);
+        tools.into_iter().map(|tool| tool.name.into()).collect()
+    }
+
     #[test]
-    fn at_most_24_are_listed_beside_the_two_that_reach_the_rest() {
-        let tools = list(&catalogue(), Shown::Core, true);
+    fn at_most_24_are_listed_beside_what_reaches_the_rest() {
+        let tools = names(&catalogue(), Shown::Core, true);
         assert_eq!(tools.len(), 26);
-        assert_eq!(tools[24].name, "find_tools");
-        assert_eq!(
-            find(&catalogue(), Shown::Core, true, "")
-                .as_array()
-                .unwrap()
-                .len(),
-            8
-        );
-        assert_eq!(
-            find(&catalogue(), Shown::Core, false, "")
-                .as_array()
-                .unwrap()
-                .len(),
-            6
-        );
+        assert_eq!(tools[24..], ["find_tools", "call_tool"]);
+        for (manage, hidden) in [(true, 8), (false, 6)] {
+            let found = find(&catalogue(), Shown::Core, manage, "");
+            assert_eq!(found.as_array().unwrap().len(), hidden);
+        }
         assert_eq!(list(&catalogue(), Shown::All, true).len(), 32);
     }
 
     #[test]
-    fn what_is_destructive_takes_no_place_of_a_core_tool() {
+    fn what_is_destructive_has_a_door_of_its_own_where_there_is_such() {
         let mut catalogue = catalogue();
-        let mut destructive = functions(1, "more", "agent");
-        destructive[0].destructive = true;
-        catalogue.functions.splice(0..0, destructive);
-        let tools = list(&catalogue, Shown::Core, true);
-        assert_eq!((tools.len(), &*tools[0].name), (27, "more_agent_0"));
-        assert_eq!(tools[24].name, "core_agent_23");
-        let hints = tools.iter().map(|tool| tool.annotations.as_ref().unwrap());
-        let warned: Vec<_> = hints.map(|hints| hints.destructive_hint.unwrap()).collect();
-        assert!(warned[0] && !warned[1..].contains(&true), "call_tool, too");
+        catalogue.functions[30].destructive = true;
+        let (door, harmless) = ("call_destructive_tool", "call_tool");
+        for (manage, shown, listed) in [
+            (true, Shown::Core, 27),
+            (false, Shown::Core, 26),
+            (true, Shown::All, 32),
+        ] {
+            let tools = list(&catalogue, shown, manage);
+            assert_eq!(tools.len(), listed);
+            let hints = |tool: &&Tool| tool.annotations.as_ref().unwrap().destructive_hint.unwrap();
+            let warned: Vec<_> = tools.iter().filter(hints).map(|tool| &*tool.name).collect();
+            let expected = match (manage, shown) {
+                (true, Shown::Core) => vec![door],
+                (true, Shown::All) => vec!["more_manage_0"],
+                (false, _) => vec![],
+            };
+            assert_eq!(warned, expected);
+        }
+        for query in ["", "more", "core"] {
+            for found in find(&catalogue, Shown::Core, true, query)
+                .as_array()
+                .unwrap()
+            {
+                let own = found["name"] == "more_manage_0";
+                assert_eq!(found["call_with"], if own { door } else { harmless });
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_core_and_destructive_is_listed_and_counts() {
+        let mut catalogue = catalogue();
+        catalogue.functions[0].destructive = true;
+        let tools = names(&catalogue, Shown::Core, true);
+        assert_eq!((tools.len(), &*tools[0]), (26, "core_agent_0"));
     }
 
     #[test]
@@ -273,6 +269,21 @@ mod tests {
             function(&catalogue(), "core_agent_00").unwrap_err().hint,
             "core_agent_0"
         );
+    }
+
+    #[test]
+    fn the_catalogue_fits_into_24_and_the_doors() {
+        let catalogue = Catalogue::embedded();
+        for manage in [false, true] {
+            let tools = names(&catalogue, Shown::Core, manage);
+            let own = tools
+                .iter()
+                .filter(|name| catalogue.function(name).is_some());
+            assert!(
+                own.count() <= LISTED && tools.len() <= LISTED + 3,
+                "{tools:?}"
+            );
+        }
     }
 
     #[test]
