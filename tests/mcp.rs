@@ -211,15 +211,15 @@ fn what_is_destructive_is_called_through_a_door_that_says_so() {
     let team = Team::of(&["alice"]);
     let mut alice = team.window("alice", "any");
     let (found, _) = alice.call("find_tools", json!({"query": "room"}));
-    let room = json!({"room": "ideas"});
-    for (call, door, wrong) in [
-        ("create_room", "call_tool", "call_destructive_tool"),
-        ("close_room", "call_destructive_tool", "call_tool"),
+    let (harmless, destructive) = ("call_tool", "call_destructive_tool");
+    for (call, argument, door, wrong) in [
+        ("create_room", "name", harmless, destructive),
+        ("close_room", "room", destructive, harmless),
     ] {
         let mut found = found.as_array().unwrap().iter();
         let tool = found.find(|tool| tool["name"] == call).unwrap();
         assert_eq!(tool["call_with"], door);
-        let arguments = json!({"name": call, "arguments": room});
+        let arguments = json!({"name": call, "arguments": {argument: "ideas"}});
         let (refused, _) = alice.call(wrong, arguments.clone());
         assert_eq!(
             (&refused["code"], &refused["hint"]),

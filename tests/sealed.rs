@@ -198,9 +198,12 @@ fn every_way_to_say_something_is_sealed_and_read() {
         (vec![text("to all")], vec![text("to all")])
     );
     ann.json(&["broadcast", &text("broadcast")]);
+    assert_eq!(texts(alice), [text("broadcast")]);
+    let broadcast = inbox(bob).remove(0);
+    // Nobody typed it, and it is signed.
     assert_eq!(
-        (texts(alice), texts(bob)),
-        (vec![text("broadcast")], vec![text("broadcast")])
+        (&broadcast["message"], &broadcast["to"]),
+        (&json!(text("broadcast")), &json!("*"))
     );
 
     for member in [ann, bob] {
@@ -270,6 +273,8 @@ fn every_way_to_say_something_is_sealed_and_read() {
 
     let found = ann.json(&["history", "bob", "--grep", "ALL IS DONE"]);
     assert_eq!(found.as_array().unwrap().len(), 1, "{found}");
+    let found = bob.json(&["history", "--grep", "BROADCAST"]);
+    assert_eq!(found[0]["to"], "*", "{found}");
     let shown = ann.run(&["history", "bob"]);
     let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
     assert!(

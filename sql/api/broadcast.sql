@@ -1,6 +1,6 @@
 -- Broadcast: one message to everybody an address means.
 
-create function mesh.broadcast(message mesh.sealed, "to" mesh.addresses default null, exclude text[] default null, priority text default null,
+create function mesh.broadcast(message mesh.sealed, "to" mesh.addresses default '"*"', exclude text[] default null, priority text default null,
   mentions text[] default null, key mesh.request_key default null, expires_in double precision default null, data mesh.sealed_data default null,
   out message_id uuid, out duplicate boolean, out recipients json, out counts json)
 language plpgsql volatile set search_path = '' as $$

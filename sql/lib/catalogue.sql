@@ -57,7 +57,8 @@ create function mesh_lib.default_value(expression text) returns jsonb
 language sql immutable set search_path = '' as $$
   select case
     when default_value.expression ~ '^(true|false|-?\d+)$' then default_value.expression::jsonb
-    when default_value.expression ~ '^''[^'']*''::' then to_jsonb((regexp_match(default_value.expression, '^''([^'']*)'''))[1])
+    when default_value.expression ~ '^''[^'']*''::jsonb$' then ((regexp_match(default_value.expression, '^''([^'']*)'''))[1])::jsonb
+    when default_value.expression ~ '^''[^'']*''::.*[^]]$' then to_jsonb((regexp_match(default_value.expression, '^''([^'']*)'''))[1])
     when default_value.expression ~ '^\(-?\d+\)::|^-?\d+::' then ((regexp_match(default_value.expression, '-?\d+'))[1])::jsonb
     else 'null'
   end

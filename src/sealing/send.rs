@@ -38,6 +38,28 @@ fn given<'a>(
     })
 }
 
+fn is_sealed(kind: &str) -> bool {
+    matches!(kind, "mesh.sealed" | "mesh.sealed_data")
+}
+
+/// Whether the sender signs an argument of this type as it stands: readers hold what they are shown against it.
+fn is_signed(kind: &str) -> bool {
+    let is_ours = matches!(kind, "mesh.seen" | "mesh.awaited");
+    !is_sealed(kind) && !is_ours && !NAMES.contains(&kind)
+}
+
+/// The arguments, with what those left out stand for: what nobody states, nobody signs.
+fn with_defaults(function: &Function, arguments: &Map<String, Value>) -> Map<String, Value> {
+    let mut stated = arguments.clone();
+    for argument in function.arguments.iter().filter(|a| is_signed(&a.kind)) {
+        let is_absent = stated.get(&argument.name).is_none_or(Value::is_null);
+        if is_absent && !argument.default.is_null() {
+            stated.insert(argument.name.clone(), argument.default.clone());
+        }
+    }
+    stated
+}
+
 impl Sealing {
     /// Seals the call and makes it; seals it anew for the readers the relay names as long as it names others.
     pub(super) async fn send(
@@ -47,6 +69,7 @@ impl Sealing {
         arguments: &Map<String, Value>,
         me: &Me,
     ) -> Result<Value> {
+        let arguments = &with_defaults(function, arguments);
         let call = Call::new(function, arguments);
         call.check()?;
         let mut readers = self.last_readers(&call);
@@ -142,11 +165,6 @@ struct Call {
 impl Call {
     fn new(function: &Function, arguments: &Map<String, Value>) -> Call {
         let owned = |(name, value): (&str, &Value)| (name.to_owned(), value.clone());
-        let is_sealed = |kind: &str| matches!(kind, "mesh.sealed" | "mesh.sealed_data");
-        let is_signed = |kind: &str| {
-            let is_ours = matches!(kind, "mesh.seen" | "mesh.awaited");
-            !is_sealed(kind) && !is_ours && !NAMES.contains(&kind)
-        };
         let named = |of: &str| given(function, arguments, |kind| kind == of).next();
         let key = NAMES.iter().find_map(|kind| named(kind)?.1.as_str());
         Call {

@@ -29,6 +29,10 @@ select ok(split_part(h.help, E'\n', 1) ~ '^[A-Z][a-z]+[^s\sA-Z]? [^\n]*[.:]' and
   h.name || ': the help begins with an imperative sentence') from t.help h order by h.name;
 select ok(a.description ~ '\S', h.name || ': argument ' || a.name || ' is documented')
 from t.help h, mesh_lib.arguments(h.oid) a where a.input order by h.name, a.ordinal;
+select is_empty($$select f ->> 'name', a ->> 'name' from jsonb_path_query(mesh_lib.catalogue()::jsonb, '$.functions[*]') f, jsonb_path_query(f, '$.arguments[*]') a
+  where jsonb_typeof(a -> 'default') not in ('null', replace(a #>> '{schema,type}', 'integer', 'number'))$$, 'a default in the catalogue is of the type of its argument');
+select is(mesh_lib.default_value('''"*"''::jsonb'), '"*"', 'a default that is JSON is read as such');
+select is(mesh_lib.default_value('''{}''::text[]'), 'null', 'a default that is a list is not read');
 select ok(h.help ~ '\nexample: \S', h.name || ' has an example') from t.help h order by h.name;
 select ok(h.who in ('anyone', 'ticket', 'invite', 'any', 'agent', 'manage', 'account') and coalesce(h.mcp in ('core', 'more', 'never'), true)
   and coalesce(h.mesh in ('yes', 'no'), true) and coalesce(h.destructive = 'yes', true), h.name || ': who, mcp, mesh and destructive are words we know')
