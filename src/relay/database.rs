@@ -134,13 +134,14 @@ fn answer(row: &Row) -> Result<Answer, tokio_postgres::Error> {
     })
 }
 
-/// Runs one prepared statement of a background task.
+/// Runs one prepared statement on a connection of the pool.
 pub async fn query(
     relay: &Relay,
+    pool: &Pool,
     statement: &str,
     values: &[&(dyn ToSql + Sync)],
 ) -> Result<Vec<Row>, Failure> {
-    run(relay, &relay.background, "", statement, values).await
+    run(relay, pool, "", statement, values).await
 }
 
 async fn run(

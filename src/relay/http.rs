@@ -156,7 +156,13 @@ async fn upgrade(
         mesh,
         address,
     };
-    socket::serve(relay.clone(), upgrade, peer, key, place);
+    let relay = relay.clone();
+    tokio::spawn(async move {
+        match upgrade.await {
+            Ok(stream) => socket::serve(relay, stream, peer, key, place),
+            Err(e) => tracing::debug!("upgrade: {e}"),
+        }
+    });
     Ok(reply)
 }
 

@@ -34,7 +34,8 @@ struct Inner {
     /// what is open under a key: sockets and waits
     held: HashMap<u64, (Uuid, Arc<End>)>,
     sockets: HashMap<u64, Socket>,
-    sessions: HashMap<Uuid, Session>,
+    /// boxed, as half of the room in a map is empty
+    sessions: HashMap<Uuid, Box<Session>>,
     reports: Reports,
 }
 
@@ -110,7 +111,7 @@ impl Hub {
             ));
         }
         let session = Session::new(socket, attach.push_secret.clone());
-        inner.sessions.insert(attach.session_id, session);
+        inner.sessions.insert(attach.session_id, Box::new(session));
         inner.reports.arrived.push(attach);
     }
 
@@ -125,7 +126,7 @@ impl Hub {
     pub fn take_fresh(&self) -> Vec<Uuid> {
         let mut inner = self.inner();
         let sessions = inner.sessions.iter_mut();
-        let take = |(id, session): (&Uuid, &mut Session)| {
+        let take = |(id, session): (&Uuid, &mut Box<Session>)| {
             std::mem::take(&mut session.fresh).then_some(*id)
         };
         sessions.filter_map(take).collect()
@@ -320,7 +321,10 @@ impl Hub {
 
     /// The news of an attached session: changes when it has new mail.
     pub fn news(&self, session: Uuid) -> Option<watch::Receiver<u64>> {
-        self.inner().sessions.get_mut(&session).map(Session::news)
+        self.inner()
+            .sessions
+            .get_mut(&session)
+            .map(|session| session.news())
     }
 
     /// Lets a wait of `session` see new mail before its socket does, until the guard is dropped.

@@ -117,7 +117,7 @@ async fn look(relay: &Relay, since: Option<&str>) -> Result<Horizon, database::F
     let (ids, secrets): (Vec<Uuid>, Vec<&str>) = asked.iter().map(|(id, s)| (*id, &**s)).unzip();
     let limit = i32::try_from(at_most).unwrap_or(i32::MAX);
     let values: [&(dyn ToSql + Sync); 5] = [&ids, &secrets, &limit, &since, &fresh];
-    let rows = match database::query(relay, LOOK, &values).await {
+    let rows = match database::query(relay, &relay.windows, LOOK, &values).await {
         Ok(rows) => rows,
         Err(failure) => {
             relay.hub.put_fresh_back(&fresh);

@@ -61,10 +61,10 @@ struct Relay {
     database_ca: Option<PathBuf>,
     /// for calls that others wait for
     hasty: deadpool_postgres::Pool,
-    /// for calls on their own
+    /// for calls on their own, and what else takes its time
     patient: deadpool_postgres::Pool,
-    /// for the tasks: a connection keeps the room of its longest statement, and theirs name every window
-    background: deadpool_postgres::Pool,
+    /// for what names every window: a connection keeps the room of its longest statement
+    windows: deadpool_postgres::Pool,
     /// read-only calls at once
     reads: Semaphore,
     lanes: batch::Lanes,
@@ -90,8 +90,10 @@ struct Relay {
 }
 
 const READS: usize = 8;
-/// Connections of the background tasks: mail, presence, refused keys, the tick, maintenance.
-const TASKS: usize = 5;
+/// Connections of the tasks about windows: mail, presence.
+const WINDOWS: usize = 2;
+/// Those of the others: refused keys, the tick, maintenance.
+const TASKS: usize = 3;
 const MEMORY: usize = 256 << 20;
 
 /// Serves until `stop` resolves, then drains for at most 10 seconds. `ready` is told the bound address once it
@@ -105,8 +107,8 @@ pub async fn serve(
     let acceptor = tls::acceptor(options.tls_cert.as_deref(), options.tls_key.as_deref())?;
     let pool = |size| connect::pool(&options.database_url, options.database_ca.as_deref(), size);
     let hasty = pool(batch::LANES + aside::HASTY)?;
-    let patient = pool(aside::PATIENT + READS)?;
-    let background = pool(TASKS)?;
+    let patient = pool(aside::PATIENT + READS + TASKS)?;
+    let windows = pool(WINDOWS)?;
     let listener = tokio::net::TcpListener::bind(options.listen)
         .await
         .map_err(|e| Error::unavailable(format!("cannot listen on {}: {e}", options.listen)))?;
@@ -123,7 +125,7 @@ pub async fn serve(
         database_ca: options.database_ca,
         hasty,
         patient,
-        background,
+        windows,
         reads: Semaphore::new(READS),
         lanes,
         aside: aside::Aside::new(),

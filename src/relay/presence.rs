@@ -108,9 +108,14 @@ async fn say(
     sessions: impl Iterator<Item = (Uuid, &str)>,
 ) -> Result<(), Failure> {
     let (ids, secrets): (Vec<Uuid>, Vec<&str>) = sessions.unzip();
-    database::query(relay, statement, &[&ids, &secrets, &relay.id])
-        .await
-        .map(drop)
+    database::query(
+        relay,
+        &relay.windows,
+        statement,
+        &[&ids, &secrets, &relay.id],
+    )
+    .await
+    .map(drop)
 }
 
 /// Forgets what was said, and what the database will never take.
@@ -126,9 +131,14 @@ async fn confirm_receipts(relay: &Relay, receipts: &[Receipt]) -> Result<(), Fai
     let sessions: Vec<Uuid> = receipts.iter().map(|r| r.0).collect();
     let secrets: Vec<&str> = receipts.iter().map(|r| &*r.1).collect();
     let messages: Vec<Uuid> = receipts.iter().map(|r| r.2).collect();
-    database::query(relay, RECEIPT, &[&sessions, &secrets, &messages])
-        .await
-        .map(drop)
+    database::query(
+        relay,
+        &relay.windows,
+        RECEIPT,
+        &[&sessions, &secrets, &messages],
+    )
+    .await
+    .map(drop)
 }
 
 /// Lets the database send what is due and sweep what is over: every second, and sooner when something is due sooner.
@@ -136,7 +146,7 @@ pub async fn tick(relay: Arc<Relay>) {
     loop {
         let mut pause = SECOND;
         if relay.schema.trouble().is_none() {
-            match database::query(&relay, TICK, &[]).await {
+            match database::query(&relay, &relay.patient, TICK, &[]).await {
                 Ok(rows) => {
                     let due: Option<f64> = rows.first().and_then(|row| row.get(0));
                     pause = due.map_or(SECOND, |due| {
@@ -158,7 +168,7 @@ pub async fn maintain(relay: Arc<Relay>) {
     loop {
         sleep(MINUTE).await;
         if relay.schema.trouble().is_none()
-            && let Err(failure) = database::query(&relay, MAINTAIN, &[]).await
+            && let Err(failure) = database::query(&relay, &relay.patient, MAINTAIN, &[]).await
         {
             tracing::warn!("maintenance: {failure}");
         }
@@ -181,7 +191,7 @@ pub async fn watch_keys(relay: Arc<Relay>) {
 pub async fn refuse(relay: &Relay) -> Result<(), Failure> {
     let keys: Vec<Uuid> = relay.hub.keys().into_iter().collect();
     if !keys.is_empty() {
-        let rows = database::query(relay, REFUSED, &[&keys]).await?;
+        let rows = database::query(relay, &relay.patient, REFUSED, &[&keys]).await?;
         relay
             .hub
             .refuse(&rows.iter().map(|row| row.get(0)).collect::<HashSet<Uuid>>());

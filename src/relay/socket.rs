@@ -6,7 +6,7 @@ use super::outbox::Outbox;
 use super::wire::Wire;
 use super::{Relay, arguments, body, frames};
 use crate::error::{Error, Result};
-use hyper_tungstenite::HyperWebsocket;
+use hyper_tungstenite::HyperWebsocketStream;
 use serde_json::Map;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -58,10 +58,10 @@ impl Client {
     }
 }
 
-/// Buffers small enough for thousands of idle sockets.
+/// Buffers small enough for thousands of idle sockets: the frame that opens a session fits, and a few that send.
 pub fn config() -> WebSocketConfig {
     WebSocketConfig::default()
-        .read_buffer_size(4096)
+        .read_buffer_size(2048)
         .write_buffer_size(0)
         .max_message_size(Some(body::LIMIT))
         .max_frame_size(Some(body::LIMIT))
@@ -84,22 +84,19 @@ pub async fn sign_in(relay: &Arc<Relay>, token: &str, address: IpAddr) -> Result
     Err(serde_json::from_str(answer.body.get()).unwrap_or_else(broken))
 }
 
-/// Serves a socket until it ends, and gives its place up then. `key` is the one the header's token stands for; without it
-/// the first frame signs in.
+/// Serves a socket in a task of its own, and gives its place up with it. `key` is the one the header's token stands for;
+/// without it the first frame signs in.
 pub fn serve(
     relay: Arc<Relay>,
-    upgrade: HyperWebsocket,
+    stream: HyperWebsocketStream,
     mut peer: Peer,
     mut key: Option<Uuid>,
     place: Arc<OwnedSemaphorePermit>,
 ) {
+    let outbox = Arc::<Outbox>::default();
+    let mut wire = Wire::new(stream, outbox.clone());
     tokio::spawn(async move {
-        let stream = match upgrade.await {
-            Ok(stream) => stream,
-            Err(e) => return tracing::debug!("upgrade: {e}"),
-        };
-        let outbox = Arc::<Outbox>::default();
-        let mut wire = Wire::new(stream, outbox.clone());
+        let _place = place;
         if peer.token.is_none() {
             let late = |_| Err(Error::new(401, "no auth frame within 10 seconds"));
             let first = timeout(AUTH, first(&relay, &mut wire, &mut peer)).await;
@@ -108,7 +105,7 @@ pub fn serve(
                 Err(error) => return wire.close(&error).await,
             }
         }
-        let held = key.map(|key| relay.hub.hold(&relay, key, outbox.end.clone()));
+        let _held = key.map(|key| relay.hub.hold(&relay, key, outbox.end.clone()));
         outbox.send(frames::welcome(&relay.schema.hash()));
         let client = Arc::new(Client {
             number: relay.hub.open(outbox.clone()),
@@ -119,16 +116,10 @@ pub fn serve(
             in_flight: Arc::new(Semaphore::new(IN_FLIGHT)),
             cancels: Mutex::default(),
         });
-        let end = read(&client, &mut wire).await;
-        client.relay.hub.close(client.number);
-        client.relay.report.notify_one();
-        // Waits end with their socket; what already writes goes on.
-        client.cancels().clear();
-        drop((client, held));
-        if let Some(error) = end {
-            wire.close(&error).await;
-        }
-        drop(place);
+        let Some(error) = attend(&client, &mut wire).await else {
+            return;
+        };
+        wire.close(&error).await;
     });
 }
 
@@ -152,6 +143,15 @@ async fn first(relay: &Arc<Relay>, wire: &mut Wire, peer: &mut Peer) -> Result<O
 }
 
 /// Takes what the client says until it goes; otherwise why the socket is to end.
+async fn attend(client: &Arc<Client>, wire: &mut Wire) -> Option<Error> {
+    let end = read(client, wire).await;
+    client.relay.hub.close(client.number);
+    client.relay.report.notify_one();
+    // Waits end with their socket; what already writes goes on.
+    client.cancels().clear();
+    end
+}
+
 async fn read(client: &Arc<Client>, wire: &mut Wire) -> Option<Error> {
     let mut ended = pin!(client.outbox.end.ended());
     let mut stops = pin!(client.relay.end.ended());
