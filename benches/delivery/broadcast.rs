@@ -27,8 +27,7 @@ pub async fn run(world: &World, report: &mut Report) {
             };
             let _ = timeout(LOST, all).await;
             ledger.settles(|| (number as u64 + 1) * agents as u64).await;
-            // One at a time: the receipts of this one are written by then, too.
-            sleep(Duration::from_millis(200)).await;
+            sleep(Duration::from_millis(50)).await;
         }
         let found: Vec<_> = (0..rounds).map(|number| ledger.spread(number)).collect();
         let all = (rounds * agents) as u64;
