@@ -159,6 +159,22 @@ impl Function {
         }
     }
 
+    /// How long it may wait, of type `mesh.awaited`.
+    pub fn awaited(&self) -> Option<&Argument> {
+        self.arguments.iter().find(|a| a.kind == "mesh.awaited")
+    }
+
+    /// Whether it takes mail, says what was seen, and does nothing else.
+    pub fn only_takes_mail(&self) -> bool {
+        let is_about_mail = |a: &Argument| matches!(a.kind.as_str(), "mesh.awaited" | "mesh.seen");
+        self.arguments.iter().any(is_about_mail) && self.request_key().is_none() && !self.is_named()
+    }
+
+    /// Whether it makes a difference when another call is made first.
+    pub fn changes(&self) -> bool {
+        !self.read_only && !self.only_takes_mail()
+    }
+
     /// Names a call that can be named and is not yet.
     pub fn name_call(&self, arguments: &mut Map<String, Value>) {
         if let Some(argument) = self.request_id()

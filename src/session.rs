@@ -5,7 +5,7 @@ mod keeper;
 mod tests;
 
 use crate::{
-    catalogue::{Argument, Catalogue, Function},
+    catalogue::{Catalogue, Function},
     crypto::Signer,
     error::{Error, Result},
     home::Home,
@@ -122,21 +122,36 @@ impl Session {
     /// When the connection breaks during the call it is made again if that does no harm (it only reads, only takes mail, or
     /// is named by a `mesh.request_id` or `mesh.request_key`); otherwise ME503 says that the outcome is unknown.
     pub async fn call(&self, function: &str, arguments: &Map<String, Value>) -> Result<Value> {
+        self.call_over(self, function, arguments).await
+    }
+
+    /// The same, over an exchange that makes its calls on this session.
+    pub async fn call_over(
+        &self,
+        exchange: &impl Exchange,
+        function: &str,
+        arguments: &Map<String, Value>,
+    ) -> Result<Value> {
         let known = Catalogue::ours().function(function);
         let arguments = &self.filled(known, arguments);
         let result = match known {
-            Some(known) => self.sealing.call(self, known, arguments).await?,
-            None => self.exchange(function, arguments).await?,
+            Some(known) => self.sealing.call(exchange, known, arguments).await?,
+            None => exchange.call(function, arguments).await?,
         };
         self.remember_seen(known, &result);
         Ok(result)
     }
 
-    /// A call as it is, repeated when that does no harm.
-    async fn exchange(&self, function: &str, arguments: &Map<String, Value>) -> Result<Value> {
+    /// A call as it is, repeated when that does no harm. It waits for the relay until 20 s after `since`.
+    pub async fn exchange(
+        &self,
+        since: Instant,
+        function: &str,
+        arguments: &Map<String, Value>,
+    ) -> Result<Value> {
         let known = Catalogue::ours().function(function);
         let mut state = self.state.clone();
-        let mut deadline = Instant::now() + PATIENCE;
+        let mut deadline = since + PATIENCE;
         for _ in 0..ATTEMPTS {
             let caller = online(&mut state, deadline).await?;
             match caller.call(function, arguments).await {
@@ -179,7 +194,7 @@ impl Session {
 
 impl Exchange for Session {
     async fn call(&self, function: &str, arguments: &Map<String, Value>) -> Result<Value> {
-        self.exchange(function, arguments).await
+        self.exchange(Instant::now(), function, arguments).await
     }
 }
 
@@ -235,13 +250,9 @@ async fn left(state: &mut watch::Receiver<State>, gone: &Caller, deadline: Insta
 /// Whether making a call twice is as good as once: it only reads, has a name of its own, or takes mail and says what it
 /// has seen. What takes a `key` sends, and is as good only with one.
 fn repeatable(function: Option<&Function>, arguments: &Map<String, Value>) -> bool {
-    let takes_mail = |f: &Function| {
-        let is_safe = |a: &Argument| matches!(a.kind.as_str(), "mesh.awaited" | "mesh.seen");
-        f.arguments.iter().any(is_safe) && f.request_key().is_none()
-    };
     let has_key = |f: &Function| {
         let key = f.request_key().and_then(|a| arguments.get(&a.name));
         key.is_some_and(|key| !key.is_null())
     };
-    function.is_some_and(|f| f.read_only || f.is_named() || has_key(f) || takes_mail(f))
+    function.is_some_and(|f| f.read_only || f.is_named() || has_key(f) || f.only_takes_mail())
 }

@@ -295,6 +295,85 @@ fn a_restart_of_the_relay_goes_unnoticed() {
 }
 
 #[test]
+fn what_an_editor_sends_at_once_arrives_in_that_order() {
+    let team = Team::of(&["alice", "bob"]);
+    // The window is still opening, and bob is asked and does not answer while the others are sent.
+    let (mut alice, mut bob) = (team.window("alice", "any"), team.window("bob", "any"));
+    let ask = alice.begin(
+        "ask_agent",
+        json!({"to": "bob", "message": "0", "timeout": 50}),
+    );
+    for n in 1..50 {
+        alice.begin(
+            "send_message",
+            json!({"to": "bob", "message": n.to_string()}),
+        );
+    }
+    let mut got = Vec::new();
+    while got.len() < 50 {
+        let (mail, _) = bob.call("wait", json!({"timeout": 20}));
+        got.extend(mail["messages"].as_array().expect("mail").clone());
+    }
+    let texts: Vec<_> = got.iter().map(|m| m["message"].clone()).collect();
+    assert_eq!(
+        texts,
+        (0..50).map(|n| json!(n.to_string())).collect::<Vec<_>>()
+    );
+    bob.call(
+        "reply",
+        json!({"message_id": got[0]["message_id"], "message": "here"}),
+    );
+    let (answer, _) = alice.result(ask);
+    assert_eq!(answer["answers"][0]["message"], "here", "{answer}");
+}
+
+#[test]
+fn what_was_sent_before_the_editor_left_arrives() {
+    let team = Team::of(&["alice", "bob"]);
+    let mut alice = team.window("alice", "any");
+    for n in 0..50 {
+        alice.begin(
+            "send_message",
+            json!({"to": "bob", "message": n.to_string()}),
+        );
+    }
+    assert!(alice.hang_up().success());
+    let inbox = team
+        .mesh(&["--agent", "bob", "inbox", "--limit", "50", "--json"])
+        .1;
+    let inbox: Value = serde_json::from_str(&inbox).unwrap();
+    let texts: Vec<_> = inbox["messages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|m| m["message"].clone())
+        .collect();
+    assert_eq!(
+        texts,
+        (0..50).map(|n| json!(n.to_string())).collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn while_the_relay_is_away_no_call_waits_for_the_patience_of_others() {
+    let team = Team::of(&["alice", "bob"]);
+    let mut alice = team.window("alice", "any");
+    alice.call("whoami", json!({}));
+    team.down();
+    let since = Instant::now();
+    let sent = [0, 1, 2].map(|n| {
+        alice.begin(
+            "send_message",
+            json!({"to": "bob", "message": n.to_string()}),
+        )
+    });
+    for id in sent {
+        assert_eq!(alice.result(id).0["code"], "ME503");
+    }
+    assert!(since.elapsed() < Duration::from_secs(30));
+}
+
+#[test]
 fn a_cancelled_wait_loses_no_mail() {
     let team = Team::of(&["alice", "bob"]);
     let (mut alice, mut bob) = (team.window("alice", "any"), team.window("bob", "any"));

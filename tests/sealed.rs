@@ -326,6 +326,38 @@ fn windows_show_what_was_sealed() {
 }
 
 #[test]
+fn what_a_window_sends_at_once_arrives_in_that_order_also_when_there_are_new_readers() {
+    let world = World::new();
+    let (mut ann, mut bob) = (window(&world.ann, "ann"), window(&world.bob, "bob"));
+    // Whom these are sealed for, ann's machine learns only now.
+    let ask = ann.begin(
+        "ask_agent",
+        json!({"to": "bob", "message": "0", "timeout": 50}),
+    );
+    for n in 1..50 {
+        let to = if n % 2 == 0 { "bob" } else { "*" };
+        ann.begin("send_message", json!({"to": to, "message": n.to_string()}));
+    }
+    let mut got = Vec::new();
+    while got.len() < 50 {
+        let (mail, _) = bob.call("wait", json!({"timeout": 20}));
+        got.extend(mail["messages"].as_array().expect("mail").clone());
+    }
+    let texts: Vec<_> = got.iter().map(|m| m["message"].clone()).collect();
+    assert_eq!(
+        texts,
+        (0..50).map(|n| json!(n.to_string())).collect::<Vec<_>>()
+    );
+    assert!(got.iter().all(|m| m.get("late").is_none()), "{got:?}");
+    bob.call(
+        "reply",
+        json!({"message_id": got[0]["message_id"], "message": "here"}),
+    );
+    let (answer, _) = ann.result(ask);
+    assert_eq!(answer["answers"][0]["message"], "here", "{answer}");
+}
+
+#[test]
 fn a_room_is_read_from_joining_on_unless_somebody_grants_it() {
     let world = World::new();
     let (ann, bob) = (&world.ann, &world.bob);

@@ -1,8 +1,9 @@
-//! A transport that knows the `initialize` handshake only.
+//! A transport that knows the `initialize` handshake only, and gives each tool call its place in the order.
 //!
 //! Editors probe with `server/discover` before they initialize. Whoever answers it gets a connection without unsolicited
 //! notifications, and whoever dies on it is started a second time.
 
+use super::order::Order;
 use rmcp::{
     RoleServer,
     model::{
@@ -18,6 +19,7 @@ pub struct Legacy<T> {
     inner: T,
     initialized: bool,
     hung_up: Arc<Notify>,
+    order: Order,
 }
 
 impl Legacy<()> {
@@ -25,6 +27,7 @@ impl Legacy<()> {
     pub fn new<T, E, A>(
         inner: T,
         hung_up: Arc<Notify>,
+        order: Order,
     ) -> Legacy<impl Transport<RoleServer, Error = E>>
     where
         T: IntoTransport<RoleServer, E, A>,
@@ -34,6 +37,7 @@ impl Legacy<()> {
             inner: inner.into_transport(),
             initialized: false,
             hung_up,
+            order,
         }
     }
 }
@@ -50,12 +54,12 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for Legacy<T> {
 
     async fn receive(&mut self) -> Option<ClientJsonRpcMessage> {
         loop {
-            let Some(message) = self.inner.receive().await else {
+            let Some(mut message) = self.inner.receive().await else {
                 self.hung_up.notify_one();
                 return None;
             };
-            match &message {
-                ClientJsonRpcMessage::Request(request) => match &request.request {
+            match &mut message {
+                ClientJsonRpcMessage::Request(request) => match &mut request.request {
                     ClientRequest::InitializeRequest(_) => self.initialized = true,
                     ClientRequest::PingRequest(_) => {}
                     ClientRequest::DiscoverRequest(_) => {
@@ -69,6 +73,9 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for Legacy<T> {
                     _ if !self.initialized => {
                         self.refuse(&request.id, ErrorCode::INVALID_REQUEST, "initialize first");
                         continue;
+                    }
+                    ClientRequest::CallToolRequest(call) => {
+                        call.extensions.insert(self.order.place());
                     }
                     _ => {}
                 },

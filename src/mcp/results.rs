@@ -5,10 +5,7 @@ use rmcp::model::{CallToolResult, ContentBlock};
 use serde_json::{Map, Value, json};
 
 pub fn is_awaited(function: &Function) -> bool {
-    function
-        .arguments
-        .iter()
-        .any(|argument| argument.kind == "mesh.awaited")
+    function.awaited().is_some()
 }
 
 /// What the session uses to say which answers arrived is nothing for the model.
@@ -24,15 +21,16 @@ pub fn without_claim(function: &Function, mut result: Value) -> Value {
     result
 }
 
-/// With a key for this call, where the function takes one, so that it can be made again when the relay goes away in the
-/// middle of it.
-pub fn with_key(function: &Function, mut arguments: Map<String, Value>) -> Map<String, Value> {
+/// With a key or a name for this call, where the function takes one, so that it can be made again when the relay goes away
+/// in the middle of it.
+pub fn with_name(function: &Function, mut arguments: Map<String, Value>) -> Map<String, Value> {
     if let Some(key) = function.request_key()
         && arguments.get(&key.name).is_none_or(Value::is_null)
     {
         let word = uuid::Uuid::new_v4().to_string();
         arguments.insert(key.name.clone(), word.into());
     }
+    function.name_call(&mut arguments);
     arguments
 }
 

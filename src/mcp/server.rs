@@ -4,7 +4,8 @@ use super::{
     announce::{FRAME, messages},
     doors::Door,
     link::Link,
-    results::{failure, is_awaited, success, with_key, without_claim},
+    order::Place,
+    results::{failure, is_awaited, success, with_name, without_claim},
     tools,
 };
 use crate::{
@@ -47,9 +48,11 @@ impl Server {
         &self,
         name: &str,
         arguments: Map<String, Value>,
+        place: &Place,
     ) -> Result<(Value, Vec<String>)> {
         match name {
             "find_tools" => {
+                place.give_up();
                 let query = arguments
                     .get("query")
                     .and_then(Value::as_str)
@@ -66,9 +69,10 @@ impl Server {
             name => match Door::named(name) {
                 Some(door) => {
                     let (inner, arguments) = door.inner(&arguments)?;
-                    self.call_function(&inner, arguments, Some(door)).await
+                    self.call_function(&inner, arguments, place, Some(door))
+                        .await
                 }
-                None => self.call_function(name, arguments, None).await,
+                None => self.call_function(name, arguments, place, None).await,
             },
         }
     }
@@ -77,6 +81,7 @@ impl Server {
         &self,
         name: &str,
         arguments: Map<String, Value>,
+        place: &Place,
         through: Option<Door>,
     ) -> Result<(Value, Vec<String>)> {
         // Before the look-up: the relay may have tools the embedded catalogue does not know.
@@ -89,10 +94,8 @@ impl Server {
         let announcer = &self.link.announcer;
         let peek = arguments.get("peek") == Some(&Value::Bool(true));
         let _waiting = is_awaited(function).then(|| Waiting::begin(self.link.clone()));
-        let result = live
-            .session
-            .call(name, &with_key(function, arguments))
-            .await?;
+        let arguments = with_name(function, arguments);
+        let result = place.call(&live.session, function, &arguments).await?;
         let result = without_claim(function, result);
         announcer.result(&result, peek);
         let mut notes = Vec::new();
@@ -204,7 +207,10 @@ impl ServerHandler for Server {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> std::result::Result<CallToolResponse, ErrorData> {
-        let call = self.call(&request.name, request.arguments.unwrap_or_default());
+        let place = context.extensions.get::<Arc<Place>>();
+        let place =
+            place.ok_or_else(|| ErrorData::internal_error("a call without a place", None))?;
+        let call = self.call(&request.name, request.arguments.unwrap_or_default(), place);
         let result = tokio::select! {
             // First, so that an answer nobody waits for any more does not count as seen.
             biased;

@@ -1,0 +1,173 @@
+//! The order of calls: what an editor asks for at once is done in the order it came.
+//!
+//! A call gets its place when it is read, and keeps it until what it changes is changed: one that only reads gives it up at
+//! once, one that waits for an answer as soon as its question is sent.
+
+use crate::{
+    catalogue::Function,
+    error::{Error, Result},
+    sealing::Exchange,
+    session::Session,
+};
+use serde_json::{Map, Value};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout_at},
+};
+
+/// How long a call waits for those before it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[derive(Clone, Default)]
+pub struct Order(Arc<watch::Sender<Places>>);
+
+#[derive(Default)]
+struct Places {
+    taken: BTreeSet<u64>,
+    next: u64,
+}
+
+/// Where a call stands; given up when dropped.
+pub struct Place {
+    order: Order,
+    number: u64,
+    came: Instant,
+}
+
+impl Order {
+    /// The place behind all that are taken.
+    pub fn place(&self) -> Arc<Place> {
+        let mut number = 0;
+        self.0.send_modify(|places| {
+            number = places.next;
+            places.next += 1;
+            places.taken.insert(number);
+        });
+        Arc::new(Place {
+            order: self.clone(),
+            number,
+            came: Instant::now(),
+        })
+    }
+
+    /// Waits until no place is taken.
+    pub async fn empty(&self) {
+        let mut places = self.0.subscribe();
+        let _ = places.wait_for(|places| places.taken.is_empty()).await;
+    }
+}
+
+impl Place {
+    /// Makes a call on a session when its turn comes.
+    pub async fn call(
+        &self,
+        session: &Session,
+        function: &Function,
+        arguments: &Map<String, Value>,
+    ) -> Result<Value> {
+        if !function.changes() {
+            self.give_up();
+            return session.call(&function.name, arguments).await;
+        }
+        self.turn().await?;
+        let exchange = InOrder {
+            session,
+            function,
+            place: self,
+        };
+        session
+            .call_over(&exchange, &function.name, arguments)
+            .await
+    }
+
+    /// Waits until all before it have given up theirs; ME503 after 60 s.
+    async fn turn(&self) -> Result<()> {
+        let mut places = self.order.0.subscribe();
+        let is_first = |places: &Places| places.taken.first().is_none_or(|n| *n >= self.number);
+        match timeout_at(self.came + PATIENCE, places.wait_for(is_first)).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Error::unavailable(
+                "the calls before this one take long, and nothing was done; call again",
+            )),
+        }
+    }
+
+    pub fn give_up(&self) {
+        let leave = |places: &mut Places| places.taken.remove(&self.number);
+        self.order.0.send_if_modified(leave);
+    }
+
+    /// Since when the relay may have been away: who stood in line has waited for it already.
+    fn since(&self) -> Instant {
+        match self.order.0.borrow().taken.contains(&self.number) {
+            true => self.came,
+            false => Instant::now(),
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.give_up();
+    }
+}
+
+/// Calls `function` at a place, on a session.
+struct InOrder<'a> {
+    session: &'a Session,
+    function: &'a Function,
+    place: &'a Place,
+}
+
+impl InOrder<'_> {
+    async fn make(&self, function: &str, arguments: &Map<String, Value>) -> Result<Value> {
+        let since = self.place.since();
+        self.session.exchange(since, function, arguments).await
+    }
+}
+
+impl Exchange for InOrder<'_> {
+    async fn call(&self, function: &str, arguments: &Map<String, Value>) -> Result<Value> {
+        let is_it = function == self.function.name && self.function.is_named();
+        if let Some(timeout) = self.function.awaited().filter(|_| is_it) {
+            let mut at_once = arguments.clone();
+            if at_once.insert(timeout.name.clone(), 0.into()) != Some(0.into()) {
+                // It has a name: made again, it only waits.
+                self.make(function, &at_once).await?;
+                self.place.give_up();
+            }
+        }
+        self.make(function, arguments).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    #[tokio::test]
+    async fn turns_come_in_the_order_of_places_and_who_goes_away_holds_nobody() {
+        let order = Order::default();
+        let (first, second, third) = (order.place(), order.place(), order.place());
+        first.turn().await.unwrap();
+        assert!(third.turn().now_or_never().is_none());
+        drop(second);
+        assert!(third.turn().now_or_never().is_none());
+        first.give_up();
+        first.give_up();
+        third.turn().await.unwrap();
+        assert!(order.empty().now_or_never().is_none());
+        third.give_up();
+        order.empty().await;
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_its_turn_waits_no_longer_than_it_is_there() {
+        let order = Order::default();
+        let (_first, mut second) = (order.place(), order.place());
+        Arc::get_mut(&mut second).unwrap().came -= PATIENCE;
+        assert_eq!(second.turn().await.unwrap_err().code, "ME503");
+    }
+}
