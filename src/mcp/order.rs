@@ -4,7 +4,7 @@
 //! once, one that waits for an answer as soon as its question is sent.
 
 use crate::{
-    catalogue::Function,
+    catalogue::{Argument, Function},
     error::{Error, Result},
     sealing::Exchange,
     session::Session,
@@ -130,15 +130,25 @@ impl InOrder<'_> {
 impl Exchange for InOrder<'_> {
     async fn call(&self, function: &str, arguments: &Map<String, Value>) -> Result<Value> {
         let is_it = function == self.function.name && self.function.is_named();
-        if let Some(timeout) = self.function.awaited().filter(|_| is_it) {
+        if let Some(timeout) = self.function.awaited().filter(|_| is_it)
+            && waits(timeout, arguments.get(&timeout.name))
+        {
             let mut at_once = arguments.clone();
-            if at_once.insert(timeout.name.clone(), 0.into()) != Some(0.into()) {
-                // It has a name: made again, it only waits.
-                self.make(function, &at_once).await?;
-                self.place.give_up();
-            }
+            at_once.insert(timeout.name.clone(), 0.into());
+            // It has a name: made again, it only waits.
+            self.make(function, &at_once).await?;
+            self.place.give_up();
         }
         self.make(function, arguments).await
+    }
+}
+
+/// Whether a call with this time-out waits; one that is to be refused for it does not.
+fn waits(timeout: &Argument, given: Option<&Value>) -> bool {
+    let longest = timeout.schema["maximum"].as_f64().unwrap_or(0.0);
+    match given {
+        None | Some(Value::Null) => true,
+        Some(given) => given.as_f64().is_some_and(|s| s > 0.0 && s <= longest),
     }
 }
 
@@ -161,6 +171,16 @@ mod tests {
         assert!(order.empty().now_or_never().is_none());
         third.give_up();
         order.empty().await;
+    }
+
+    #[test]
+    fn a_time_out_that_will_be_refused_sends_nothing_first() {
+        let catalogue = crate::catalogue::Catalogue::ours();
+        let named = |f: &&Function| f.is_named() && f.awaited().is_some();
+        let function = catalogue.functions.iter().find(named).unwrap();
+        let waits = |given: Value| waits(function.awaited().unwrap(), Some(&given));
+        assert!(waits(Value::Null) && waits(1.into()) && waits(55.into()));
+        assert!(!waits(0.into()) && !waits(56.into()) && !waits((-1).into()) && !waits("9".into()));
     }
 
     #[tokio::test]
