@@ -15,7 +15,7 @@ pub struct Editor {
     input: Option<ChildStdin>,
     output: Receiver<Value>,
     last: u64,
-    /// Notifications that came so far.
+    /// What came so far and was not asked for yet: notifications, and answers that came before others.
     pub notices: Vec<Value>,
 }
 
@@ -113,8 +113,11 @@ impl Editor {
         self.answer(id, Duration::from_secs(70))
     }
 
-    /// The answer to request `id`; notifications before it are kept.
+    /// The answer to request `id`, also one that came before; what comes before it is kept.
     pub fn answer(&mut self, id: u64, patience: Duration) -> Value {
+        if let Some(at) = self.notices.iter().position(|message| message["id"] == id) {
+            return self.notices.remove(at);
+        }
         let until = Instant::now() + patience;
         loop {
             let left = until.saturating_duration_since(Instant::now());
