@@ -174,8 +174,8 @@ begin
 end
 $$;
 
--- Partitions for this month and the three to come, retention, and what is forgotten without it. One at a time: null when
--- another is at it. Waits 0.9 s for a lock at most, less than a deadlock takes to be found; when it does not get one it is
+-- A partition for this month, and for the next one in its last week; retention, and what is forgotten without it. No more of
+-- them ahead: every look into a queue asks all. One at a time: null when another is at it. Waits 0.9 s for a lock at most, less than a deadlock takes to be found; when it does not get one it is
 -- `busy`, makes and drops nothing more, and leaves that to the next time.
 create function mesh_lib.maintain(out created integer, out dropped integer, out busy boolean, out expired bigint, out forgotten bigint)
 language plpgsql volatile security definer set search_path = '' set lock_timeout = '900ms' as $$
@@ -193,7 +193,7 @@ begin
   for _missing in
     select p.parent, m.month
     from unnest(array['message', 'delivery', 'event']) p (parent)
-    cross join (select distinct mesh_lib.month_of(mesh_lib.now() + make_interval(months => n)) as month from generate_series(0, 3) n) m
+    cross join (select mesh_lib.month_of(mesh_lib.now()) union select mesh_lib.month_of(mesh_lib.now() + interval '7 days')) m (month)
     where not exists (select from mesh_lib.partition_months(p.parent) h where h = m.month)
     order by m.month, p.parent
   loop
