@@ -134,7 +134,8 @@ begin
       from unnest(_laden) u, (select l.priority from unnest(letters) l union select 0::smallint) p);
   end if;
   select s.daily_messages, s.turns_per_minute into _daily, _turns from mesh_data.setting s;
-  if _turns > 0 then
+  -- What goes to many answers nobody.
+  if _turns > 0 and exists (select from unnest(letters) l where cardinality(l.agents) = 1) then
     for _refusal in select r.ordinal, r.error from mesh_lib.count_turns(letters, _turns) r loop
       letters[_refusal.ordinal].error := _refusal.error;
     end loop;
