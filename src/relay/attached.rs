@@ -66,6 +66,8 @@ pub struct Session {
     /// counts new mail, for waits
     news: Option<watch::Sender<u64>>,
     pub behind: bool,
+    /// the look under way when a message was left to the next one: what follows waits for that, too
+    left: Option<u64>,
     full_since: Option<Instant>,
     /// whether it may have missed news, its socket being new or too full
     pub fresh: bool,
@@ -83,6 +85,7 @@ impl Session {
             waiters: 0,
             news: None,
             behind: true,
+            left: None,
             full_since: None,
             fresh: true,
             told: VecDeque::new(),
@@ -108,6 +111,7 @@ impl Session {
         self.behind = !all_seen;
         let mut outstanding = self.outstanding();
         let mut news = false;
+        let mut offers = false;
         let mut pushes = 0;
         for frame in frames {
             let pushed = self.pushed.get(&frame.id);
@@ -122,6 +126,7 @@ impl Session {
             news |= !offered;
             if self.waiters > 0 && !offered {
                 self.offered.insert(attempt);
+                offers = true;
                 continue;
             }
             if outstanding >= OUTSTANDING || !outbox.is_roomy() {
@@ -140,6 +145,9 @@ impl Session {
             self.offered.remove(&attempt);
             outstanding += 1;
             pushes += 1;
+        }
+        if !self.behind && !offers {
+            self.left.take_if(|left| *left < self.look);
         }
         if let Some(counter) = self.news.as_ref().filter(|_| news) {
             counter.send_modify(|news| *news += 1);
@@ -195,7 +203,8 @@ impl Session {
         true
     }
 
-    /// Pushes one message ahead of the next look, unless it would overtake `after` or go past a wait; true when it did.
+    /// Pushes one message ahead of the next look, unless it would overtake `after` or one that was left to a look, or go past a
+    /// wait; true when it did.
     pub fn push(
         &mut self,
         outbox: &Outbox,
@@ -205,8 +214,10 @@ impl Session {
     ) -> bool {
         let overtakes = after.is_some_and(|after| !self.pushed.contains_key(&after));
         let outstanding = self.outstanding();
-        if overtakes || self.waiters > 0 || outstanding >= OUTSTANDING || !outbox.is_roomy() {
+        let is_full = outstanding >= OUTSTANDING || !outbox.is_roomy();
+        if overtakes || self.left.is_some() || self.waiters > 0 || is_full {
             self.behind |= outstanding >= OUTSTANDING;
+            self.left = Some(self.look);
             return false;
         }
         self.pushed.entry(id).or_insert_with(|| {
@@ -310,8 +321,18 @@ mod tests {
         let mut session = Session::new(1, "s".into());
         let (first, second) = (Uuid::new_v4(), Uuid::new_v4());
         assert!(!session.push(&outbox, second, Some(first), String::new));
-        assert!(session.push(&outbox, first, None, String::new));
-        assert!(session.push(&outbox, second, Some(first), String::new));
+        // Nor what was left to a look, until one that began later has shown it.
+        assert!(!session.push(&outbox, Uuid::new_v4(), None, String::new));
+        session.deliver(&outbox, frames(&[]), 64);
+        assert!(!session.push(&outbox, Uuid::new_v4(), None, String::new));
+        session.look += 1;
+        session.waiters = 1;
+        session.deliver(&outbox, frames(&[first, second]), 64);
+        session.waiters = 0;
+        assert!(!session.push(&outbox, Uuid::new_v4(), None, String::new));
+        session.look += 1;
+        assert_eq!(session.deliver(&outbox, frames(&[first, second]), 64), 2);
+        assert!(session.push(&outbox, Uuid::new_v4(), Some(second), String::new));
     }
 
     #[test]

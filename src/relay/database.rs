@@ -5,7 +5,6 @@ use super::{Relay, mail};
 use crate::error::Error;
 use deadpool_postgres::{Client, Object, Pool};
 use serde_json::value::RawValue;
-use std::collections::HashSet;
 use std::time::Duration;
 use tokio::time::timeout;
 use tokio_postgres::types::{Json, ToSql};
@@ -108,15 +107,11 @@ pub async fn call(relay: &Relay, haste: Haste, calls: &[&Request]) -> Result<Vec
             answer(row).map_err(|e| Failure::Refused(SqlState::INTERNAL_ERROR, e.to_string()))
         })
         .collect::<Result<_, _>>()?;
-    let mut left = HashSet::new();
     for effects in answers.iter().map(|answer| &answer.effects) {
         if let Some(push) = &effects.push {
-            mail::push(relay, push, &mut left);
+            mail::push(relay, push);
         }
         effects.news.iter().for_each(|news| mail::tell(relay, news));
-    }
-    if !left.is_empty() {
-        relay.sweep.notify_one();
     }
     Ok(answers)
 }

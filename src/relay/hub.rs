@@ -206,8 +206,8 @@ impl Hub {
         pushes
     }
 
-    /// Pushes one message to the sessions it names, but for those in `left`; returns to how many, and adds the others there.
-    pub fn push(&self, push: &Push, message: Uuid, left: &mut HashSet<Uuid>) -> u64 {
+    /// Pushes one message to the sessions it names; returns to how many. The others get it by a look.
+    pub fn push(&self, push: &Push, message: Uuid) -> usize {
         let mut inner = self.inner();
         let Inner {
             sessions, sockets, ..
@@ -222,16 +222,11 @@ impl Hub {
         let owed = |at: usize| *push.after.as_ref()?.get(at)?;
         let mut pushes = 0;
         for (at, id) in push.sessions.iter().enumerate() {
-            let is_pushed = !left.contains(id)
-                && sessions.get_mut(id).is_some_and(|session| {
-                    sockets.get(&session.socket).is_some_and(|socket| {
-                        session.push(&socket.outbox, message, owed(at), || message_for(at))
-                    })
-                });
-            if is_pushed {
-                pushes += 1;
-            } else {
-                left.insert(*id);
+            if let Some(session) = sessions.get_mut(id)
+                && let Some(socket) = sockets.get(&session.socket)
+            {
+                let text = || message_for(at);
+                pushes += usize::from(session.push(&socket.outbox, message, owed(at), text));
             }
         }
         pushes
@@ -422,42 +417,5 @@ struct Guard<F: Fn(&Relay)>(Arc<Relay>, F);
 impl<F: Fn(&Relay)> Drop for Guard<F> {
     fn drop(&mut self) {
         (self.1)(&self.0);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Attach, Hub};
-    use crate::relay::calls::Push;
-    use crate::relay::outbox::Outbox;
-    use std::collections::HashSet;
-    use uuid::Uuid;
-
-    #[test]
-    fn what_follows_in_a_batch_does_not_overtake_what_was_left_to_a_look() {
-        let hub = Hub::default();
-        let outbox = std::sync::Arc::<Outbox>::default();
-        let session_id = Uuid::new_v4();
-        let attach = Attach {
-            session_id,
-            push_secret: "secret".into(),
-        };
-        hub.attach(hub.open(outbox.clone()), attach);
-        let push = |after: Option<Uuid>, left: &mut HashSet<Uuid>| {
-            let push = Push {
-                sessions: vec![session_id],
-                after: after.map(|after| vec![Some(after)]),
-                boxes: None,
-                frame: serde_json::value::RawValue::NULL.to_owned(),
-            };
-            hub.push(&push, Uuid::new_v4(), left)
-        };
-        let mut left = HashSet::new();
-        assert_eq!(push(Some(Uuid::new_v4()), &mut left), 0);
-        assert_eq!(push(None, &mut left), 0);
-        assert_eq!(left, HashSet::from([session_id]));
-        assert!(outbox.take().is_none());
-        assert_eq!(push(None, &mut HashSet::new()), 1);
-        assert!(outbox.take().is_some());
     }
 }

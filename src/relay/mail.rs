@@ -5,7 +5,7 @@ use super::calls::{News, Push};
 use super::{Relay, database, presence};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_postgres::types::{Json, ToSql};
@@ -88,16 +88,16 @@ pub async fn run(relay: Arc<Relay>) {
 }
 
 /// Shows what a call of this relay made to the sessions it names. Those who are owed other mail before it, or have a wait
-/// that looks first, get it by the next look instead. They are in `left`, with those of whom the same was true of what came
-/// before in the same batch.
-pub fn push(relay: &Relay, push: &Push, left: &mut HashSet<Uuid>) {
+/// that looks first, get it by the next look instead.
+pub fn push(relay: &Relay, push: &Push) {
     let Ok(Id { message_id }) = serde_json::from_str(push.frame.get()) else {
         return tracing::error!("a frame without message_id");
     };
-    relay
-        .metrics
-        .pushes
-        .add(relay.hub.push(push, message_id, left));
+    let pushes = relay.hub.push(push, message_id);
+    relay.metrics.pushes.add(pushes as u64);
+    if pushes < push.sessions.len() {
+        relay.sweep.notify_one();
+    }
 }
 
 /// Shows news to the sessions it names.
