@@ -10,6 +10,10 @@ language sql immutable return case lower(priority.word) when 'now' then 0 when '
 create function mesh_lib.is_pushed(priority smallint, status text) returns boolean
 language sql immutable return case is_pushed.priority when 0 then true when 1 then is_pushed.status not in ('working', 'dnd') else is_pushed.status in ('idle', 'waiting') end;
 
+-- The priority of a letter's copy for an agent: whoever is mentioned gets it now.
+create function mesh_lib.copy_priority(agent_id uuid, mentioned uuid[], priority smallint) returns smallint
+language sql immutable return case when copy_priority.agent_id = any (copy_priority.mentioned) then 0::smallint else copy_priority.priority end;
+
 -- A letter that breaks no rule of its own, with its recipients; each once.
 create function mesh_lib.addressed(inout letter mesh_lib.letter)
 language plpgsql volatile set search_path = '' as $$
@@ -155,7 +159,7 @@ begin
     from unnest(letters) l where l.error is null and not l.duplicate
   ), copies as (
     insert into mesh_data.delivery (message_id, mesh_id, agent_id, sender_agent_id, priority, expires_at, box, position)
-    select l.message_id, l.mesh_id, u, l.sender_id, case when u = any (l.mentioned) then 0::smallint else l.priority end, l.expires_at,
+    select l.message_id, l.mesh_id, u, l.sender_id, mesh_lib.copy_priority(u, l.mentioned, l.priority), l.expires_at,
       case when l.boxes is not null then l.boxes ->> u::text end, l.position
     from letter l, unnest(l.agents) u
     order by l.ordinal, u
@@ -326,6 +330,16 @@ grant execute on function mesh_lib.send_one(mesh_lib.letter) to mesh_agent;
 create function mesh_lib.most_listed() returns integer
 language sql immutable return 100;
 
+-- What is answered to a letter: its recipients, who was skipped too, and counts of them where not all are listed.
+create function mesh_lib.answer(message_id uuid, duplicate boolean, recipients json, skipped text[], total bigint, counts json) returns json
+language sql stable return case
+  when answer.total > mesh_lib.most_listed() then
+    json_build_object('message_id', answer.message_id, 'duplicate', answer.duplicate, 'recipients', mesh_lib.with_skipped(answer.recipients, answer.skipped),
+      'counts', answer.counts)
+  else json_build_object('message_id', answer.message_id, 'duplicate', answer.duplicate, 'recipients', case
+      when answer.skipped is null then coalesce(answer.recipients, '[]') else mesh_lib.with_skipped(answer.recipients, answer.skipped) end)
+  end;
+
 -- What became of a message, for each recipient. Row-level security says whose deliveries are seen.
 create function mesh_lib.became(message mesh_data.message) returns table (agent text, state text, waits_for text, delivery mesh_data.delivery)
 language plpgsql stable set search_path = '' as $$
@@ -351,16 +365,12 @@ language sql stable set search_path = '' as $$
   with became as materialized (
     select b.agent, b.state, b.waits_for, row_number() over (order by b.waits_for is null, b.agent) as place from mesh_lib.became(answered_again.message) b
   ), counted as (
-    select json_object_agg(c.state, c.recipients) as counts, sum(c.recipients) as recipients from (select b.state, count(*) as recipients from became b group by 1) c
+    select json_object_agg(c.state, c.recipients) as counts, sum(c.recipients)::bigint as recipients from (select b.state, count(*) as recipients from became b group by 1) c
   ), listed as (
     select coalesce(json_agg(json_build_object('agent', b.agent, 'state', b.state, 'waits_for', b.waits_for) order by b.agent), '[]') as recipients
     from became b where b.place <= mesh_lib.most_listed()
   )
-  select case
-      when c.recipients > mesh_lib.most_listed() then
-        json_build_object('message_id', answered_again.message.message_id, 'duplicate', true, 'recipients', l.recipients, 'counts', c.counts)
-      else json_build_object('message_id', answered_again.message.message_id, 'duplicate', true, 'recipients', l.recipients)
-    end
+  select mesh_lib.answer(answered_again.message.message_id, true, l.recipients, null, c.recipients, c.counts)
   from counted c, listed l
 $$;
 
@@ -378,7 +388,7 @@ language plpgsql volatile set search_path = '' set enable_sort = off set enable_
 begin
   return query
     with copy as (
-      select l.message_id, u as agent_id, case when u = any (l.mentioned) then 0::smallint else l.priority end as priority,
+      select l.message_id, u as agent_id, mesh_lib.copy_priority(u, l.mentioned, l.priority) as priority,
         case when l.boxes is not null then l.boxes ->> u::text end as box
       from unnest(answers.letters) l, unnest(l.agents) u where l.error is null and not l.duplicate
     ), outcome as materialized (
@@ -417,11 +427,8 @@ begin
       case
         when l.error is not null then l.error
         when l.duplicate and o.message_id is null then mesh_lib.answered_again(m)
-        when coalesce(cardinality(o.silent), 0) + coalesce(cardinality(o.shown), 0) > mesh_lib.most_listed() then
-          json_build_object('message_id', l.message_id, 'duplicate', l.duplicate, 'recipients', mesh_lib.with_skipped(i.recipients, l.skipped),
-            'counts', json_strip_nulls(json_build_object('pushed', cardinality(o.shown), 'queued', cardinality(o.silent))))
-        else json_build_object('message_id', l.message_id, 'duplicate', l.duplicate, 'recipients', case when l.skipped is null then coalesce(i.recipients, '[]')
-          else mesh_lib.with_skipped(i.recipients, l.skipped) end)
+        else mesh_lib.answer(l.message_id, l.duplicate, i.recipients, l.skipped, coalesce(cardinality(o.silent), 0) + coalesce(cardinality(o.shown), 0),
+          json_strip_nulls(json_build_object('pushed', cardinality(o.shown), 'queued', cardinality(o.silent))))
       end,
       mesh_lib.caller(l.me),
       case when o.sessions is not null and not l.duplicate then jsonb_build_object('push', jsonb_build_object('sessions', o.sessions,
