@@ -368,15 +368,7 @@ fn what_is_no_message_at_all_is_not_shown() {
     ];
     for lie in lies {
         world.send("honest");
-        let own = lie.clone();
-        world.liar.lies(move |asked, answer| {
-            if asked.function == "check_messages" {
-                answer.body["messages"]
-                    .as_array_mut()
-                    .unwrap()
-                    .insert(0, own.clone());
-            }
-        });
+        world.liar.puts_first(lie.clone());
         let mail = world.inbox();
         world.liar.is_honest();
         with_text(&mail, "honest");

@@ -80,6 +80,16 @@ impl Liar {
         *self.shared.lie.lock().expect("no lie panics") = Box::new(lie);
     }
 
+    /// From now on every inbox begins with this frame.
+    pub fn puts_first(&self, frame: Value) {
+        self.lies(move |asked, answer| {
+            if asked.function == "check_messages" {
+                let messages = answer.body["messages"].as_array_mut();
+                messages.expect("messages").insert(0, frame.clone());
+            }
+        });
+    }
+
     pub fn is_honest(&self) {
         self.lies(|_, _| {});
     }

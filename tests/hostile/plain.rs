@@ -17,15 +17,7 @@ fn told(content: Value) -> Value {
 
 fn inbox_with(world: &World, frame: &Value) -> Value {
     world.send("honest");
-    let own = frame.clone();
-    world.liar.lies(move |asked, answer| {
-        if asked.function == "check_messages" {
-            answer.body["messages"]
-                .as_array_mut()
-                .unwrap()
-                .insert(0, own.clone());
-        }
-    });
+    world.liar.puts_first(frame.clone());
     let mail = world.inbox();
     world.liar.is_honest();
     assert_eq!(mail[1]["message"], "honest", "{mail:?}");

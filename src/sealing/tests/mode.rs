@@ -24,11 +24,17 @@ async fn an_open_mesh_is_left_alone() {
     );
 }
 
-#[tokio::test]
-async fn plain_text_never_goes_where_it_was_sealed_before() {
+/// ann, whose mesh is open since she sent something sealed there.
+async fn opened() -> World {
     let (ann, _) = two();
     ann.say(json!({"to": "*", "message": "one"})).await.unwrap();
     *ann.relay.mode.lock().unwrap() = "open";
+    ann
+}
+
+#[tokio::test]
+async fn plain_text_never_goes_where_it_was_sealed_before() {
+    let ann = opened().await;
     ann.sealing.forget();
     let error = ann
         .say(json!({"to": "*", "message": "two"}))
@@ -69,9 +75,7 @@ impl Exchange for Refusing<'_> {
 
 #[tokio::test]
 async fn a_mesh_that_is_opened_meanwhile_gets_plain_text_once_a_person_agrees() {
-    let (ann, _) = two();
-    ann.say(json!({"to": "*", "message": "one"})).await.unwrap();
-    *ann.relay.mode.lock().unwrap() = "open";
+    let ann = opened().await;
     ann.relay.bend(|function, answer| {
         if function == "say" && answer.is_err() {
             *answer = Err(Error::new(409, "this mesh is open"));
