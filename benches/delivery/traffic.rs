@@ -241,6 +241,8 @@ pub struct Receiver {
     pub owed: Vec<String>,
     /// every message as it came, where a scenario wants to know: text and id
     pub seen: Option<Vec<(String, String)>>,
+    /// how long it has a message before it acknowledges it
+    pub reads_for: Duration,
 }
 
 impl Receiver {
@@ -248,6 +250,7 @@ impl Receiver {
     /// during the one before.
     pub async fn run(&mut self, mut socket: Socket, ledger: &Ledger) {
         let mut acks: Option<(Vec<String>, oneshot::Receiver<Answer>)> = None;
+        let mut read = Instant::now();
         loop {
             tokio::select! {
                 push = socket.pushes.recv() => {
@@ -264,7 +267,9 @@ impl Receiver {
                     }
                     socket.caller.receipt(&ids);
                     self.owed.append(&mut ids);
+                    read = Instant::now() + self.reads_for;
                 }
+                () = sleep_until(read.into()), if acks.is_none() && !self.owed.is_empty() => {}
                 answer = async { (&mut acks.as_mut().expect("checked below").1).await }, if acks.is_some() => {
                     let (ids, _) = acks.take().expect("checked above");
                     match answer {
@@ -277,7 +282,7 @@ impl Receiver {
                     }
                 }
             }
-            if acks.is_none() && !self.owed.is_empty() {
+            if acks.is_none() && !self.owed.is_empty() && read <= Instant::now() {
                 let rest = self.owed.split_off(self.owed.len().min(1000));
                 let ids = std::mem::replace(&mut self.owed, rest);
                 let arguments = format!(r#"{{"message_ids":["{}"]}}"#, ids.join("\",\""));
@@ -290,11 +295,24 @@ impl Receiver {
     }
 }
 
-/// Receivers on these sockets, each in a task that ends when the value is dropped.
+/// Receivers on these sockets that acknowledge at once, each in a task that ends when the value is dropped.
 pub fn receivers(sockets: Vec<Socket>, ledger: &Arc<Ledger>) -> tokio::task::JoinSet<()> {
+    readers(sockets, ledger, Duration::ZERO)
+}
+
+/// Receivers that have a message for so long before they acknowledge it.
+pub fn readers(
+    sockets: Vec<Socket>,
+    ledger: &Arc<Ledger>,
+    reads_for: Duration,
+) -> tokio::task::JoinSet<()> {
     let tasks = sockets.into_iter().map(|socket| {
         let ledger = ledger.clone();
-        async move { Receiver::default().run(socket, &ledger).await }
+        let mut receiver = Receiver {
+            reads_for,
+            ..Receiver::default()
+        };
+        async move { receiver.run(socket, &ledger).await }
     });
     tasks.collect()
 }
