@@ -82,7 +82,7 @@ $$;
 -- ack_messages for a batch of callers: mesh.ack_messages says what the arguments mean. Rows are locked in the order of
 -- their ids, as every other writer does. One probe of an index for each id, whatever the statistics say.
 create function mesh_lib.ack_many(tokens text[], meshes text[], sessions text[], arguments text[], relay_id uuid)
-returns table (ordinal integer, status integer, answer json, caller jsonb, effects jsonb)
+returns table (ordinal integer, status integer, answer json, caller jsonb, effects json)
 language plpgsql volatile security definer set search_path = '' set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set jit = off as $$
 begin
   return query
@@ -112,7 +112,7 @@ begin
     )
     select j.ordinal, case when j.error is null then 200 else mesh_lib.status_of(j.error ->> 'code') end,
       coalesce(j.error, json_build_object('acknowledged', coalesce(c.acknowledged, 0), 'already', j.asked - coalesce(c.acknowledged, 0))),
-      mesh_lib.caller(j.me), null::jsonb
+      mesh_lib.caller(j.me), null::json
     from judged j left join counted c on c.ordinal = j.ordinal;
 end
 $$;

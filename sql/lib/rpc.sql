@@ -123,7 +123,7 @@ language sql stable return case when (caller.me).key_id is not null then jsonb_b
 
 -- One call, in a subtransaction of its own, as its own caller.
 create function mesh_lib.call_one(token text, mesh text, session text, function text, arguments text,
-  out status integer, out answer json, out caller jsonb, out effects jsonb)
+  out status integer, out answer json, out caller jsonb, out effects json)
 language plpgsql volatile set search_path = '' as $$
 declare
   _me mesh_lib.identity;
@@ -149,7 +149,7 @@ $$;
 -- Calls of one function that has a set form, in one go. When that fails as a whole, each half alone; alone, a call's error
 -- is its own. So one that fails costs the others little.
 create function mesh_lib.call_set(set_function text, tokens text[], meshes text[], sessions text[], arguments text[], relay_id uuid)
-returns table (ordinal integer, status integer, answer json, caller jsonb, effects jsonb)
+returns table (ordinal integer, status integer, answer json, caller jsonb, effects json)
 language plpgsql volatile set search_path = '' as $$
 declare
   _all constant integer := cardinality(call_set.tokens);
@@ -164,7 +164,7 @@ exception
   get stacked diagnostics _sqlstate = returned_sqlstate, _message = message_text, _hint = pg_exception_hint,
     _detail = pg_exception_detail, _constraint = constraint_name;
   if _all = 1 then
-    return query select 1, mesh_lib.status_of(_sqlstate), mesh_lib.error_object(_sqlstate, _message, _hint, _detail, _constraint), null::jsonb, null::jsonb;
+    return query select 1, mesh_lib.status_of(_sqlstate), mesh_lib.error_object(_sqlstate, _message, _hint, _detail, _constraint), null::jsonb, null::json;
   else
     return query select * from mesh_lib.call_set(call_set.set_function, tokens[:_half], meshes[:_half], sessions[:_half], call_set.arguments[:_half], call_set.relay_id);
     return query
@@ -185,7 +185,7 @@ grant select on mesh_lib.gate to mesh_relay;
 -- is told to try again could be overtaken by its own later calls. The relay then runs each alone. It says in mesh.lock_timeout
 -- how long calls wait for locks, once they are past the gate: a reload holds up everybody, and is worth waiting for.
 create function mesh_lib.call(tokens text[], meshes text[], sessions text[], functions text[], arguments text[], relay_id uuid default null)
-returns table (ordinal integer, status integer, answer json, caller jsonb, effects jsonb)
+returns table (ordinal integer, status integer, answer json, caller jsonb, effects json)
 language plpgsql volatile security definer set search_path = '' set jit = off set plan_cache_mode = force_generic_plan as $$
 declare
   _first integer := 1;

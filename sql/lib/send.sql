@@ -257,7 +257,7 @@ $$;
 -- Deliver letters and answer each: to its sender, and to the relay `relay_id` (null: none) what it can push at once. Pings
 -- the other relays when one of them has a window to show a letter to.
 create function mesh_lib.post(letters mesh_lib.letter[], relay_id uuid)
-returns table (ordinal integer, status integer, answer json, caller jsonb, effects jsonb)
+returns table (ordinal integer, status integer, answer json, caller jsonb, effects json)
 language plpgsql volatile set search_path = '' as $$
 declare
   _delivered record;
@@ -280,7 +280,7 @@ $$;
 -- send_message for a batch of callers: mesh.send_message says what the arguments mean. Most letters go to one agent by its
 -- name and have nothing that could break a rule: one join finds their recipients. The others are for mesh_lib.addressed.
 create function mesh_lib.send_messages(tokens text[], meshes text[], sessions text[], arguments text[], relay_id uuid)
-returns table (ordinal integer, status integer, answer json, caller jsonb, effects jsonb)
+returns table (ordinal integer, status integer, answer json, caller jsonb, effects json)
 language plpgsql volatile security definer set search_path = '' set enable_seqscan = off as $$
 declare
   _letters mesh_lib.letter[];
@@ -318,7 +318,7 @@ begin
   if _posted.status <> 200 then
     perform mesh_lib.fail(_posted.status, _posted.answer ->> 'message', _posted.answer ->> 'hint', (_posted.answer -> 'data')::jsonb);
   end if;
-  perform mesh_lib.tell_relay(_posted.effects);
+  perform mesh_lib.tell_relay(_posted.effects::jsonb);
   select (_posted.answer ->> 'message_id')::uuid, (_posted.answer ->> 'duplicate')::boolean, _posted.answer -> 'recipients', _posted.answer -> 'counts'
   into send_one.message_id, send_one.duplicate, send_one.recipients, send_one.counts;
 end
@@ -383,7 +383,7 @@ create type mesh_lib.silence as (agent_id uuid, presence text, status text, conf
 -- `agents` are all who get one of them. One plan for all sizes, whatever the statistics say: what is known of recipients is found
 -- by the array of their ids, and hashed. What is switched off counts as dear, and what is dear would be compiled.
 create function mesh_lib.answers(letters mesh_lib.letter[], messages mesh_data.message[], agents uuid[], owed mesh_lib.owed[], relay_id uuid)
-returns table (ordinal integer, status integer, answer json, caller jsonb, effects jsonb, elsewhere boolean)
+returns table (ordinal integer, status integer, answer json, caller jsonb, effects json, elsewhere boolean)
 language plpgsql volatile set search_path = '' set enable_sort = off set enable_seqscan = off set enable_nestloop = off set jit = off as $$
 begin
   return query
@@ -431,7 +431,7 @@ begin
           json_strip_nulls(json_build_object('pushed', cardinality(o.shown), 'queued', cardinality(o.silent))))
       end,
       mesh_lib.caller(l.me),
-      case when o.sessions is not null and not l.duplicate then jsonb_build_object('push', jsonb_build_object('sessions', o.sessions,
+      case when o.sessions is not null and not l.duplicate then json_build_object('push', json_build_object('sessions', o.sessions,
         'after', o.after, 'boxes', case when l.boxes is not null then o.boxes end,
         'frame', (select mesh_lib.frame(m, s, null) from mesh_data.agent s where s.agent_id = m.sender_agent_id))) end,
       coalesce(o.elsewhere, l.duplicate)

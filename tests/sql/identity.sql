@@ -193,7 +193,7 @@ set local row_security = on;
 -- What mesh_agent owns is the dispatch. It cannot replace it (no CREATE in the schema), and it cannot make it run as
 -- anybody else. It can drop it, make it SECURITY INVOKER or give it settings: that stops the relay until the next
 -- `mesh migrate` and reads nothing. Accepted: SET ROLE is an error in a definer, so the dispatch must be mesh_agent's own.
-select is(t.inject('designer', 'create or replace function mesh_lib.call(tokens text[], meshes text[], sessions text[], functions text[], arguments text[]) returns table (ordinal integer, status integer, answer json, caller jsonb, effects jsonb) language sql as ''select 1, 1, null::json, null::jsonb, null::jsonb'''),
+select is(t.inject('designer', 'create or replace function mesh_lib.call(tokens text[], meshes text[], sessions text[], functions text[], arguments text[]) returns table (ordinal integer, status integer, answer json, caller jsonb, effects json) language sql as ''select 1, 1, null::json, null::jsonb, null::json'''),
   '42501', 'the dispatch is not replaced by its owner');
 select is(t.inject('designer', 'alter function mesh_lib.call(text[], text[], text[], text[], text[], uuid) ' || s), e, 'the dispatch: ' || s)
 from (values ('owner to mesh_definer', '42501'), ('rename to evil', '42501'), ('set schema public', '42501'), ('set role = mesh_definer', '42501'), ('set session_authorization = mesh_owner', '42501')) w (s, e);
