@@ -2,6 +2,7 @@
 
 use super::Relay;
 use super::calls::{Answer, Pending, Request, dispatch};
+use super::held::Hold;
 use super::hub::Waiter;
 use super::outbox::End;
 use crate::catalogue::Function;
@@ -85,7 +86,7 @@ pub async fn run(
             if held.is_none() {
                 held = caller
                     .and_then(|c| c.key_id)
-                    .map(|key| relay.hub.hold(relay, key, end.clone()));
+                    .map(|key| Hold::new(relay, key, end.clone()));
             }
             // Only who the database says is that session takes its mail before the socket gets it.
             match &plan.session {

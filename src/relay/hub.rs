@@ -1,13 +1,13 @@
-//! Fan-out: which session hangs on which socket, what was pushed to it, what is open under which key. No database in it.
+//! Fan-out: which session hangs on which socket, what was pushed to it, what is to be reported. No database in it.
 
 use super::Relay;
 use super::attached::{Frame, OUTSTANDING, Session};
 use super::calls::{News, Push};
 use super::frames;
-use super::outbox::{End, Outbox};
+use super::outbox::Outbox;
 use crate::error::Error;
 use serde::Deserialize;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -31,8 +31,6 @@ pub struct Hub(Mutex<Inner>);
 #[derive(Default)]
 struct Inner {
     last: u64,
-    /// what is open under a key: sockets and waits
-    held: HashMap<u64, (Uuid, Arc<End>)>,
     sockets: HashMap<u64, Socket>,
     /// boxed, as half of the room in a map is empty
     sessions: HashMap<Uuid, Box<Session>>,
@@ -334,38 +332,10 @@ impl Hub {
         }
     }
 
-    /// Ends `end` when the key is refused, until the guard is dropped.
-    pub fn hold(&self, relay: &Arc<Relay>, key: Uuid, end: Arc<End>) -> impl Drop + Send + use<> {
-        let mut inner = self.inner();
-        inner.last += 1;
-        let number = inner.last;
-        inner.held.insert(number, (key, end));
-        Guard(relay.clone(), move |relay: &Relay| {
-            _ = relay.hub.inner().held.remove(&number)
-        })
-    }
-
-    /// The keys something is open under.
-    pub fn keys(&self) -> HashSet<Uuid> {
-        self.inner().held.values().map(|(key, _)| *key).collect()
-    }
-
-    /// Ends everything open under these keys.
-    pub fn refuse(&self, keys: &HashSet<Uuid>) {
-        for (_, end) in self
-            .inner()
-            .held
-            .values()
-            .filter(|(key, _)| keys.contains(key))
-        {
-            end.end(Error::new(401, "this key was revoked"));
-        }
-    }
-
-    /// Sockets, sessions and what is held under keys, now.
-    pub fn sizes(&self) -> (usize, usize, usize) {
+    /// Sockets and sessions, now.
+    pub fn sizes(&self) -> (usize, usize) {
         let inner = self.inner();
-        (inner.sockets.len(), inner.sessions.len(), inner.held.len())
+        (inner.sockets.len(), inner.sessions.len())
     }
 }
 
@@ -409,13 +379,5 @@ impl Drop for Waiter {
             }
         }
         self.relay.sweep.notify_one();
-    }
-}
-
-struct Guard<F: Fn(&Relay)>(Arc<Relay>, F);
-
-impl<F: Fn(&Relay)> Drop for Guard<F> {
-    fn drop(&mut self) {
-        (self.1)(&self.0);
     }
 }

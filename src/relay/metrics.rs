@@ -61,7 +61,7 @@ impl Metrics {
 /// The text of `/metrics`.
 pub fn text(relay: &Relay) -> String {
     let metrics = &relay.metrics;
-    let (sockets, sessions, held) = relay.hub.sizes();
+    let (sockets, sessions) = relay.hub.sizes();
     let mut out = String::new();
     let head = |out: &mut String, name: &str, kind: &str, help: &str| {
         // Writing to a String cannot fail.
@@ -138,7 +138,11 @@ pub fn text(relay: &Relay) -> String {
             "Sessions attached to a socket.",
             sessions as u64,
         ),
-        ("held", "Sockets and waits open under a key.", held as u64),
+        (
+            "held",
+            "Sockets and waits open under a key.",
+            relay.held.size() as u64,
+        ),
         ("ready", "1 while the database can serve.", ready),
     ] {
         head(&mut out, name, "gauge", help);

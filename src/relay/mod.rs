@@ -1,10 +1,10 @@
 //! The relay: HTTP and WebSocket in front, Postgres behind, no truth in between.
 //!
-//! A call comes in by `http` or `socket`, passes `calls` (limits, signatures, waits) and reaches the
-//! database by `batch`, or `aside` what nobody else should wait for, and `database`, the only way there. `listen` hears that something changed, `mail` asks what
-//! for whom, `hub` hands it to the sockets, `presence` reports receipts and who is there. `schema` is what the
-//! database says it can do. Nothing here knows what a function means: types in the catalogue and
-//! the answer's effects say what to do.
+//! A call comes in by `http` or `socket`, passes `calls` (limits, signatures, waits) and reaches the database by `batch`, or
+//! `aside` what nobody else should wait for, and `database`, the only way there. `listen` hears that something changed, `mail`
+//! asks what for whom, `hub` hands it to the sockets, `presence` reports receipts and who is there and ends what is `held` under
+//! refused keys. `schema` is what the database says it can do. Nothing here knows what a function means: types in the catalogue
+//! and the answer's effects say what to do.
 
 mod arguments;
 mod aside;
@@ -15,6 +15,7 @@ mod body;
 mod calls;
 mod database;
 mod frames;
+mod held;
 mod http;
 mod hub;
 mod limits;
@@ -70,6 +71,7 @@ struct Relay {
     lanes: batch::Lanes,
     aside: aside::Aside,
     hub: hub::Hub,
+    held: held::Held,
     limits: limits::Limits,
     metrics: metrics::Metrics,
     schema: schema::Schema,
@@ -130,6 +132,7 @@ pub async fn serve(
         lanes,
         aside: aside::Aside::new(),
         hub: hub::Hub::default(),
+        held: held::Held::default(),
         limits: limits::Limits::new(options.calls_per_second),
         metrics: metrics::Metrics::default(),
         schema: schema::Schema::default(),

@@ -189,11 +189,11 @@ pub async fn watch_keys(relay: Arc<Relay>) {
 
 /// Ends what is open under keys that are no longer good.
 pub async fn refuse(relay: &Relay) -> Result<(), Failure> {
-    let keys: Vec<Uuid> = relay.hub.keys().into_iter().collect();
+    let keys: Vec<Uuid> = relay.held.keys().into_iter().collect();
     if !keys.is_empty() {
         let rows = database::query(relay, &relay.patient, REFUSED, &[&keys]).await?;
         relay
-            .hub
+            .held
             .refuse(&rows.iter().map(|row| row.get(0)).collect::<HashSet<Uuid>>());
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 use super::calls::{self, Request};
 use super::frames::Frame;
+use super::held::Hold;
 use super::outbox::Outbox;
 use super::wire::Wire;
 use super::{Relay, arguments, body, frames};
@@ -105,7 +106,7 @@ pub fn serve(
                 Err(error) => return wire.close(&error).await,
             }
         }
-        let _held = key.map(|key| relay.hub.hold(&relay, key, outbox.end.clone()));
+        let _held = key.map(|key| Hold::new(&relay, key, outbox.end.clone()));
         outbox.send(frames::welcome(&relay.schema.hash()));
         let client = Arc::new(Client {
             number: relay.hub.open(outbox.clone()),
