@@ -48,6 +48,7 @@ create function mesh.edit_agent(agent text, name mesh.name default null, inout r
 language plpgsql volatile set search_path = '' as $$
 declare
   _agent constant mesh_data.agent := mesh_lib.agent_named(edit_agent.agent);
+  _in_role constant boolean := edit_agent.role <> '';
 begin
   update mesh_data.agent a
   set name = coalesce(mesh_lib.checked_name(edit_agent.name, 'an agent'), a.name),
@@ -56,6 +57,9 @@ begin
       else mesh_lib.checked_text(edit_agent.launch_prompt, 'the launch prompt', 20000, true) end
   where a.agent_id = _agent.agent_id
   returning a.name, a.role, a.launch_prompt into edit_agent.changed, edit_agent.role, edit_agent.launch_prompt;
+  if _in_role then
+    perform mesh_lib.take_waiting(array[_agent.agent_id]);
+  end if;
   perform mesh_lib.record(mesh_lib.my_mesh(), 'agent_edited', jsonb_build_object('agent', edit_agent.changed));
   -- What the owner signed of it has the old name.
   if edit_agent.changed <> _agent.name and _agent.identity_key is not null and _agent.kind = 'agent' and _agent.member_id = mesh_lib.owner_member()

@@ -47,6 +47,7 @@ begin
   if not found then
     perform mesh_lib.fail(404, format('you do not block %s', _agent.name), 'mesh block list');
   end if;
+  perform mesh_lib.take_waiting(array[mesh_lib.my_agent()]);
   unblock_agent.unblocked := _agent.name;
 end
 $$;
@@ -55,7 +56,7 @@ cli: unblock <agent>
 alias: block remove
 who: agent
 ---
-Take mail from an agent again. What it sent meanwhile was refused and does not come.
+Take mail from an agent again. What it sent to you meanwhile was refused and does not come; what it sent to a role of yours, and still waits there, does.
 agent: the agent's name.
 example: mesh unblock designer$$;
 alter function mesh.unblock_agent(text) owner to mesh_definer;

@@ -3,6 +3,8 @@
 -- A definer: an agent's row is written by who may manage; this writes the caller's own words only.
 create function mesh.set_profile(inout about text default null, inout role text default null, inout capabilities text[] default null, out agent text)
 language plpgsql volatile security definer set search_path = '' as $$
+declare
+  _in_role constant boolean := set_profile.role <> '';
 begin
   update mesh_data.agent a
   set about = case when set_profile.about is null then a.about else mesh_lib.checked_text(set_profile.about, 'about', 2000, true) end,
@@ -10,6 +12,9 @@ begin
     capabilities = case when set_profile.capabilities is null then a.capabilities else mesh_lib.checked_capabilities(set_profile.capabilities) end
   where a.agent_id = mesh_lib.my_agent()
   returning a.about, a.role, a.capabilities, a.name into set_profile.about, set_profile.role, set_profile.capabilities, set_profile.agent;
+  if _in_role then
+    perform mesh_lib.take_waiting(array[mesh_lib.my_agent()]);
+  end if;
 end
 $$;
 comment on function mesh.set_profile is $$---

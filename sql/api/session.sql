@@ -119,12 +119,19 @@ grant execute on function mesh.close_session() to mesh_agent;
 
 create function mesh.set_status(inout status text, out agent text)
 language plpgsql volatile set search_path = '' as $$
+declare
+  _before text;
 begin
   if lower(set_status.status) not in ('idle', 'working', 'dnd') then
     perform mesh_lib.fail(400, format('there is no status %L: use idle, working or dnd', left(set_status.status, 63)), 'mesh set-status idle');
   end if;
+  select v.status into _before from mesh_data.activity v where v.agent_id = mesh_lib.my_agent() for update;
   update mesh_data.activity v set status = lower(set_status.status), status_at = mesh_lib.now()
   where v.agent_id = mesh_lib.my_agent() returning v.status into set_status.status;
+  -- Nothing else that one may say of oneself keeps mail waiting at a role.
+  if _before = 'dnd' and set_status.status <> 'dnd' then
+    perform mesh_lib.take_waiting(array[mesh_lib.my_agent()]);
+  end if;
   select a.name into set_status.agent from mesh_data.agent a where a.agent_id = mesh_lib.my_agent();
   perform mesh_lib.ping();
 end

@@ -57,6 +57,19 @@ begin
 end
 $$;
 
+-- Of these agents those `among` these, in order; all, where it is null.
+create function mesh_lib.selected(agents uuid[], among uuid[]) returns uuid[]
+language plpgsql immutable set search_path = '' as $$
+begin
+  if selected.among is null then
+    return selected.agents;
+  end if;
+  return array(
+    select u.agent_id from unnest(selected.agents) with ordinality u (agent_id, ordinal)
+    where u.agent_id = any (selected.among) order by u.ordinal);
+end
+$$;
+
 -- These agents without the sender and those who block it.
 create function mesh_lib.willing(agents uuid[], sender_agent_id uuid) returns uuid[]
 language plpgsql stable set search_path = '' as $$
@@ -85,9 +98,9 @@ language sql immutable return hashtextextended('pool ' || pool_lock.pool_id::tex
 -- Who gets what is sent to a role: of `everyone` all of it; else the first who is ready, or the pool, where the mail waits. Only
 -- those `among` these count, where it is not null: nobody when there are none.
 -- ME404 when nobody has the role and no pool has the name, ME409 when nobody is ready and the pool does not queue.
--- A sender about to queue and an agent that arrives cannot miss each other: the sender shares the pool's lock until it has
--- committed, and looks once more under it; who arrives says so, then takes the lock for itself, and looks for mail under it.
--- Whoever comes second sees what the first has committed.
+-- A sender about to queue and an agent that arrives, or that becomes free otherwise, cannot miss each other: the sender shares the
+-- pool's lock until it has committed, and looks once more under it; who arrives says so, then takes the lock for itself, and looks
+-- for mail under it. Whoever comes second sees what the first has committed.
 create function mesh_lib.role_recipients(me mesh_lib.identity, address text, everyone boolean, among uuid[]) returns uuid[]
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -101,9 +114,8 @@ begin
   if cardinality(_agents) = 0 and _fallback is null then
     perform mesh_lib.fail(404, format('nobody in this mesh has the role %L', left(mesh_lib.role_in(role_recipients.address), 64)), 'mesh peers',
       jsonb_build_object('asked', left(role_recipients.address, 64), 'candidates', mesh_lib.roles(_mesh_id)));
-  elsif role_recipients.among is not null then
-    _agents := array(select u.agent_id from unnest(_agents) with ordinality u (agent_id, ordinal) where u.agent_id = any (role_recipients.among) order by u.ordinal);
   end if;
+  _agents := mesh_lib.selected(_agents, role_recipients.among);
   if role_recipients.everyone or cardinality(_agents) = 0 and role_recipients.among is not null then
     return _agents;
   end if;
@@ -116,7 +128,9 @@ begin
   _first := coalesce(_first, mesh_lib.first_person(_willing));
   if _first is null then
     perform pg_advisory_xact_lock_shared(mesh_lib.pool_lock(_pool_id));
-    _first := (mesh_lib.ready(_willing))[1];
+    -- Who is in it, and whom they block, may have changed as well.
+    _agents := mesh_lib.selected(mesh_lib.role_agents(_mesh_id, role_recipients.address), role_recipients.among);
+    _first := (mesh_lib.ready(mesh_lib.willing(_agents, (role_recipients.me).agent_id)))[1];
   end if;
   return array[coalesce(_first, _pool_id)];
 end
@@ -158,15 +172,15 @@ language sql stable set search_path = '' as $$
   group by a.role_id
 $$;
 
--- Agents who were just written to be online take the mail that waits at their pools. The row of their presence, which the
--- caller has locked, keeps two who would take mail for one agent apart; the lock of a pool, those who would take one mail.
+-- Agents who were just written to be online take the mail that waits at their pools, or at this one of them. The row of their
+-- presence, which the caller has locked, keeps two who would take mail for one agent apart; the lock of a pool, those who would take one mail.
 -- Who is `arriving` waits for that lock, the pools in the order of their ids, and so misses no sender. Senders that wait for
 -- one another's pools only share them. What may remain is a circle of two batches that each sent to a role and then opened
 -- a window: a deadlock, of which one batch fails, having changed nothing, and is run again. Who was there before never waits,
 -- be it for a lock or a row, and takes what it could not have now when it is confirmed next. (A window that is confirmed while
 -- another takes over its agent has a row of presence of its own: should both be given one message that waited at two pools,
 -- one of them fails as a whole, and is tried again.)
-create function mesh_lib.take_pool_mail(agent_ids uuid[], arriving boolean) returns void
+create function mesh_lib.take_pool_mail(agent_ids uuid[], arriving boolean, pool_id uuid default null) returns void
 language plpgsql volatile set search_path = '' as $$
 declare
   _pool record;
@@ -179,7 +193,8 @@ begin
   end if;
   for _pool in
     select p.pool_id, p.agents from mesh_lib.pools_of(take_pool_mail.agent_ids) p
-    where take_pool_mail.arriving or exists (select from mesh_data.delivery d where d.agent_id = p.pool_id and d.state in ('queued', 'delivered'))
+    where coalesce(p.pool_id = take_pool_mail.pool_id, true)
+      and (take_pool_mail.arriving or exists (select from mesh_data.delivery d where d.agent_id = p.pool_id and d.state in ('queued', 'delivered')))
     order by p.pool_id
   loop
     if take_pool_mail.arriving then
@@ -194,6 +209,23 @@ begin
   end if;
 end
 $$;
+
+-- A definer: it gives mail of others to others. These agents of the caller's mesh may have become free for what waits at their pools, or
+-- at this one of them, in another way than by coming online: who of them is ready takes it now, as who arrives does. Called when what
+-- made them free is written. Their presence is locked first, as by who arrives, and in the order in which relays confirm it.
+create function mesh_lib.take_waiting(agent_ids uuid[], pool_id uuid default null) returns void
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  _agents constant uuid[] := array(
+    select a.agent_id from mesh_data.agent a
+    where a.agent_id = any (take_waiting.agent_ids) and a.mesh_id = (select mesh_lib.my_mesh()) and a.removed_at is null);
+begin
+  perform from mesh_data.presence p where p.agent_id = any (_agents) order by p.session_id for update;
+  perform mesh_lib.take_pool_mail(mesh_lib.ready(_agents), true, take_waiting.pool_id);
+end
+$$;
+alter function mesh_lib.take_waiting(uuid[], uuid) owner to mesh_definer;
+grant execute on function mesh_lib.take_waiting(uuid[], uuid) to mesh_agent;
 
 -- Give what waits at a pool to the first of these agents, and what that one may not have or hold to the next: not its own
 -- mail, not from whom it blocks, nothing it has already, no more than its inbox takes. Returns how many were given.

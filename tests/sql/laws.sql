@@ -101,6 +101,7 @@ insert into t.definer values
   ('mesh_lib.unread_in', 'mesh_definer', 'an account''s agents in all its meshes'),
   ('mesh_lib.backlog', 'mesh_definer', 'counts deliveries of others'),
   ('mesh_lib.waiting_at', 'mesh_definer', 'counts deliveries of others'),
+  ('mesh_lib.take_waiting', 'mesh_definer', 'gives mail of others to others'),
   ('mesh_lib.schema_version', 'mesh_definer', 'one number of a table nobody else reads'),
   ('mesh_lib.identify', 'mesh_definer', 'reads verifiers of all keys'),
   ('mesh_lib.identify_all', 'mesh_definer', 'as identify, for a batch'),

@@ -104,12 +104,38 @@ select is(t.to('commander', 'role:coder', 'shh'), 'role:coder queued', 'with all
 select t.presence('ann 2', 'confirm'), t.presence('ben 2', 'confirm');
 select is(t.waiting(), 1::bigint, 'while they are');
 select t.does('ben', 'set_status', '{"status": "idle"}');
-select t.presence('ann 2', 'confirm'), t.presence('ben 2', 'confirm');
-select is(t.take('ben'), 'shh', 'and goes to the first who is ready, when it is confirmed next');
+select is(t.texts(t.mail('ben 2')), 'shh', 'and is shown at once to the first who may be disturbed again');
+select is(t.take('ben'), 'shh', 'who takes it');
+select t.take('ben'), t.does('ben', 'set_status', '{"status": "dnd"}'), t.to('commander', 'role:coder', 'then working');
+select t.does('ben', 'set_status', '{"status": "working"}');
+select is(t.take('ben'), 'then working', 'who works is given it, too');
+select t.take('ben'), t.does('ben', 'set_status', '{"status": "dnd"}'), t.to('commander', 'role:coder', 'away'), t.presence('ben 2', 'disconnected');
+select t.does('ben', 'set_status', '{"status": "idle"}');
+select is(t.waiting(), 1::bigint, 'not to who says so without a window');
+select t.presence('ben 2', 'confirm');
+select is(t.take('ben'), 'away', 'until there is one');
+select t.take('ben'), t.does('ben', 'set_status', '{"status": "dnd"}'), t.to('commander', 'role:coder', 'with reason');
+insert into mesh_data.delivery (message_id, mesh_id, agent_id, sender_agent_id, position)
+  select d.message_id, d.mesh_id, mesh_lib.pool_id(d.mesh_id, 'role:oncall'), d.sender_agent_id, d.position from mesh_data.delivery d join mesh_data.message m using (message_id) where m.body = 'with reason';
+select t.does('commander', 'edit_pool', '{"name": "oncall", "agents": ["ann", "ben"]}');
+select t.does('ben', 'set_status', '{"status": "idle"}');
+select is(t.take('ben'), 'with reason', 'what waits at two pools of one agent is given to it once');
+select is(t.waiting(), 1::bigint, 'and waits at the other still');
+delete from mesh_data.delivery where agent_id >= mesh_lib.first_pool_id();
+select t.does('commander', 'edit_pool', '{"name": "oncall", "agents": ["cat", "ann"]}'), t.take('ben');
 select t.does('ann', 'set_status', '{"status": "idle"}');
 select is(t.to('commander', 'role:coder', 'dup', '{"key": "k"}'), 'ben pushed', 'a send with a key');
 select is(t.does('commander', 'send_message', '{"to": "role:coder", "message": "dup", "key": "k"}') ->> 'duplicate', 'true', 'repeated');
 select is((select count(*) from mesh_data.delivery d join mesh_data.message m using (message_id) where m.body = 'dup'), 1::bigint, 'is given to nobody else');
+
+-- Who no longer blocks the sender takes what waits
+select t.does('ann', 'block_agent', '{"agent": "commander"}'), t.does('ann', 'block_agent', '{"agent": "backend"}'), t.presence('ben 2', 'disconnected');
+select is(t.to('commander', 'role:coder', 'unblocked'), 'role:coder queued', 'all who are there block the sender');
+select t.does('ann', 'unblock_agent', '{"agent": "backend"}');
+select is(t.waiting(), 1::bigint, 'another block that is lifted changes nothing');
+select t.does('ann', 'unblock_agent', '{"agent": "commander"}');
+select is(t.take('ann', '{"limit": 100}') like '%unblocked', true, 'who blocks it no more is given its mail at once');
+select t.take('ann'), t.presence('ben 2', 'confirm');
 
 -- Skipped in the handover: one's own, who is blocked, what one has already, what does not fit
 select t.take('ann', '{"limit": 100}'), t.take('ben', '{"limit": 100}'), t.take('ann'), t.take('ben');
@@ -151,8 +177,7 @@ select is(t.to('commander', 'role:coder', 'edited'), 'role:coder queued', 'who i
 select t.presence('ann 2', 'confirm');
 select is(t.waiting(), 1::bigint, 'also of what waits');
 select is(t.does('commander', 'edit_pool', '{"name": "coder", "agents": ["cat", "ben", "ann"], "priority": "low", "capabilities": ["rust"]}') - 'agents', '{"pool": "coder", "fallback": "queue", "priority": "low", "capabilities": ["rust"]}', 'the rest is edited');
-select t.presence('ann 2', 'confirm');
-select is(t.take('ann'), 'editing edited', 'an agent put into the pool takes what waits');
+select is(t.take('ann'), 'editing edited', 'an agent put into the pool takes what waits at once');
 select is(t.does('commander', 'edit_pool', '{"name": "coder", "fallback": "reject", "priority": "", "capabilities": []}') - 'agents', '{"pool": "coder", "fallback": "reject", "priority": null, "capabilities": []}', 'an empty text removes');
 select is(t.pool('ann', 'coder') -> 'agents', '["cat", "ben", "ann"]', 'what is left out stays');
 select t.refuses('a pool that is not there', 404, 'commander', 'edit_pool', '{"name": "codr"}');
@@ -190,8 +215,13 @@ select t.does('ann', 'set_status', '{"status": "idle"}');
 select t.presence('ann 2', 'confirm');
 select is(t.waiting(), 1::bigint, 'is not who was in it');
 select t.role('ann', 'CODE REVIEW');
-select t.presence('ann 2', 'confirm');
-select is(t.take('ann', '{"limit": 100}') like '%r3', true, 'an agent that is given the role takes what waits');
+select is(t.take('ann', '{"limit": 100}') like '%r3', true, 'an agent that is given the role takes what waits at once');
+select t.take('ann');
+select t.does('ann', 'set_status', '{"status": "dnd"}'), t.to('commander', 'role:code review', 'r4'), t.role('ann', 'none'), t.does('ann', 'set_status', '{"status": "idle"}');
+select t.does('ann', 'set_profile', '{"about": "reads"}');
+select is(t.waiting(), 1::bigint, 'a profile without the role takes nothing');
+select t.does('ann', 'set_profile', '{"role": "code review"}');
+select is(t.take('ann'), 'r4', 'so does who takes the role itself');
 select t.take('ann');
 select t.role('ann', 'api, web');
 select is((select r ->> 'agent' from jsonb_array_elements(t.does('commander', 'send_message', '{"to": ["role:api, web"], "message": "comma"}') -> 'recipients') r), 'ann', 'a role may hold a comma, in a list');
@@ -207,11 +237,17 @@ select is(t.pool('ann', 'tester') -> 'waiting', '1', 'a pool of that name made l
 select t.does('ann', 'set_status', '{"status": "idle"}'), t.presence('ann 2', 'confirm');
 select is(t.pool('ann', 'tester') -> 'waiting', '1', 'who has the role but is not in the pool does not take it');
 select t.to('commander', 'role:tester', 'w2');
+select t.does('ann', 'set_status', '{"status": "dnd"}');
 select is(t.does('commander', 'delete_pool', '{"name": "Tester"}'), '{"deleted": "tester", "waiting": 2}', 'a pool is deleted, and its mail waits');
-select t.presence('ann 2', 'confirm');
-select is(t.take('ann', '{"limit": 100}') like '%w1 w2', true, 'for those who have the role');
+select t.does('commander', 'create_pool', '{"name": "tester", "agents": ["backend"]}'), t.does('ann', 'set_status', '{"status": "idle"}');
+select is(t.does('commander', 'delete_pool', '{"name": "Tester"}'), '{"deleted": "tester", "waiting": 0}', 'where somebody who has the role is there, it waits no more');
+select is(t.take('ann', '{"limit": 100}') like '%w1 w2', true, 'and is taken at once');
+select t.take('ann'), t.does('ann', 'set_status', '{"status": "dnd"}'), t.role('backend', 'designer'), t.to('commander', 'role:tester', 'w3'), t.role('ann', 'none'), t.does('ann', 'set_status', '{"status": "idle"}');
+select t.does('commander', 'create_pool', '{"name": "tester", "agents": ["backend", "ann"]}');
+select is(t.take('ann'), 'w3', 'a new pool''s agents take what waits, too');
+select t.does('commander', 'delete_pool', '{"name": "tester"}'), t.take('ann');
 select t.refuses('deleting it again', 404, 'commander', 'delete_pool', '{"name": "tester"}');
-select is((select string_agg(e.kind, ' ' order by e.event_id) from mesh_data.event e where e.detail ->> 'pool' = 'tester'), 'pool_created pool_deleted', 'it is in the log');
+select is((select string_agg(e.kind, ' ' order by e.event_id) from mesh_data.event e where e.detail ->> 'pool' = 'tester'), 'pool_created pool_deleted pool_created pool_deleted pool_created pool_deleted', 'it is in the log');
 
 -- People have no windows
 select is(t.to('commander', 'role:owner', 'x'), 'alice queued', 'where only people have a role the first of them gets it');
@@ -238,6 +274,12 @@ select is((select count(*) from mesh_data.delivery d join mesh_data.message m us
 select t.presence('scout', 'confirm');
 select is(t.take('scout'), 'theirs', 'scout does');
 select is(t.attempt_as('designer', format('select mesh_lib.waiting_at(%L)', mesh_lib.pool_id((select mesh_id from mesh_data.mesh where name = 'other'), 'role:coder'))), '0', 'how much waits elsewhere is no business of ours');
+select t.does('ann', 'set_status', '{"status": "dnd"}'), t.does('ben', 'set_status', '{"status": "dnd"}'), t.to('commander', 'role:coder', 'ours');
+update mesh_data.activity v set status = 'idle' from mesh_data.agent a where a.agent_id = v.agent_id and a.name in ('ann', 'ben');
+select t.attempt_as('scout', format('select mesh_lib.take_waiting(%L)', array(select agent_id from mesh_data.agent where name in ('ann', 'ben'))));
+select is(t.pool('ann', 'coder') -> 'waiting', '1', 'nobody of another mesh has what waits here handed over');
+select t.attempt_as('designer', format('select mesh_lib.take_waiting(%L)', array(select agent_id from mesh_data.agent where name in ('ann', 'ben'))));
+select is(t.pool('ann', 'coder') -> 'waiting', '0', 'who is in this mesh may');
 select t.does('alice', 'delete_mesh', '{"confirm": "proj"}', 'proj');
 select is(t.waiting(), 0::bigint, 'a mesh that is deleted takes what waits with it');
 

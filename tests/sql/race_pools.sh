@@ -47,13 +47,47 @@ tell a commit; heard a
 # A report of who is there waits for nobody
 tell a "select t.open('one', 'e')"; heard a >/dev/null
 is "$(where shared)" "one one" "who comes takes all of it"
-run_sql -o /dev/null -c "select t.does('one', 'set_status', '{\"status\": \"dnd\"}')" -c "$(send quiet)" -c "select t.does('one', 'set_status', '{\"status\": \"idle\"}')"
+run_sql -o /dev/null -c "select t.does('one', 'set_status', '{\"status\": \"dnd\"}')" -c "$(send quiet)" -c "update mesh_data.activity v set status = 'idle' from mesh_data.agent a where a.agent_id = v.agent_id and a.name = 'one'"
 tell a "begin; select pg_advisory_xact_lock_shared(mesh_lib.pool_lock(pool_id)) is null from mesh_data.pool where name = 'x'"; heard a >/dev/null
 tell b "select t.presence('onee', 'confirm')"; is "$(heard b)" "" "while a sender is under way a report does not wait"
 is "$(where quiet)" pool "and leaves what waits"
 tell a commit; heard a
 tell b "select t.presence('onee', 'confirm')"; heard b >/dev/null
 is "$(where quiet)" one "for the next"
+close
+
+# Somebody becomes free while somebody sends, in either order
+status_of() { echo "select t.does('$1', 'set_status', '{\"status\": \"$2\"}') ->> 'status'"; }
+edit() { status three edit_pool "'{\"name\": \"x\", \"agents\": [$1]}'"; }
+# Not available, and available again: of the only one who is there
+away=("$(status_of one dnd)" "$(edit '"two"')" "$(status one block_agent "'{\"agent\": \"three\"}'")")
+back=("$(status_of one idle)" "$(edit '"one", "two"')" "$(status one unblock_agent "'{\"agent\": \"three\"}'")")
+what=("is dnd no more" "is put into the pool" "blocks the sender no more")
+for n in 0 1 2; do
+  run_sql -o /dev/null -c "select t.open('one', 'free$n', '{\"takeover\": true}')" -c "${away[n]}"
+  tell a "begin; $(send "before$n")"; is "$(heard a)" "200|role:x" "a message is about to wait"
+  tell b "${back[n]}"; is "$(blocked b)" blocked "who ${what[n]} meanwhile waits for its sender"
+  tell a commit; heard a >/dev/null; heard b >/dev/null
+  is "$(where "before$n")" one "and is given it"
+  run_sql -o /dev/null -c "${away[n]}"
+  tell a "begin; ${back[n]}"; heard a >/dev/null
+  tell b "$(send "after$n")"; is "$(blocked b)" blocked "a sender waits for who ${what[n]}"
+  tell a commit; heard a >/dev/null
+  is "$(heard b)" "200|one" "and reaches it"
+  run_sql -o /dev/null -c "${away[n]}" -c "$(send "report$n")"
+  tell a "begin; ${back[n]}"; heard a >/dev/null
+  tell b "select t.presence('onefree$n', 'confirm')"; is "$(blocked b)" blocked "a report of who ${what[n]} waits for that"
+  tell a commit; heard a >/dev/null; is "$(heard b)" "" "and finds nothing left"
+  is "$(where "report$n")" one "it was given once"
+done
+close
+
+# Relays hear of what was handed over
+run_sql -o /dev/null -c "select t.open('one', 'told')" -c "$(edit '"two"')" -c "$(send told)"
+tell b "listen mesh"; heard b >/dev/null
+tell a "$(edit '"one", "two"')"; heard a >/dev/null
+tell b "select 'heard'"; is "$(heard b | grep -c 'notification "mesh"')" 1 "relays are told that there is mail to show"
+tell b "unlisten mesh"; heard b >/dev/null
 close
 
 # A circle of two batches
