@@ -58,7 +58,7 @@ pub struct Options {
     /// Make each flush so many milliseconds slower, by Postgres' commit_delay: other disks than this one
     #[arg(long, default_value_t = 0)]
     flush_ms: u32,
-    /// d with so many agents as well: 10000 takes a file limit above 20,000
+    /// d with so many agents as well, at most 9999 (a mesh has the founder too); it takes a file limit above 20,000
     #[arg(long)]
     agents: Option<usize>,
     /// What `cargo bench` says to every benchmark
