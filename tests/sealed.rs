@@ -259,8 +259,17 @@ fn every_way_to_say_something_is_sealed_and_read() {
 
     ann.json(&["send", "bob", &text("a task")]);
     assert_eq!(texts(bob), [text("a task")]);
-    bob.json(&["done", &text("all is done")]);
+    let report = bob.json(&["done", &text("all is done")]);
     assert!(texts(ann).contains(&text("all is done")));
+    // Nobody typed to whom, so nobody signed it; the readers who are signed prove it.
+    for reader in [ann, bob] {
+        let read = reader.json(&["read", report["message_id"].as_str().unwrap()]);
+        assert_eq!(
+            (&read["message"], &read["to"]),
+            (&json!(text("all is done")), &json!("ann")),
+            "{read}"
+        );
+    }
 
     ann.json(&["schedule", "bob", &text("later"), "--in", "1 second"]);
     assert_eq!(ann.json(&["schedule", "list"])[0]["message"], text("later"));

@@ -184,7 +184,6 @@ pub(super) fn seal_with(
 }
 
 /// What a document's `recipients` is for these readers.
-#[cfg(test)]
 pub fn recipients_hash(readers: &[Reader]) -> String {
     hash_of(&in_order(readers))
 }

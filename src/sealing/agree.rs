@@ -2,7 +2,8 @@
 
 use super::{Me, Sealing, people::time_of, send::addresses};
 use crate::{
-    crypto::envelope::{Document, Unopened},
+    crypto::envelope::{Document, Reader, Unopened, recipients_hash},
+    error::Result,
     pins::Mesh,
 };
 use serde_json::{Map, Value};
@@ -127,15 +128,58 @@ pub fn agrees(
         let off = time_of(shown).map(|at| at - document.sent_at);
         occurrence.is_some() || off.is_some_and(|off| off.abs() <= SKEW)
     })?;
-    if reply_to.is_none() && to.is_none() {
-        // The server's word, and nobody's signature.
-        for name in ["to", "reply_to"] {
-            if let Some(unsigned) = row.get_mut(name) {
-                *unsigned = Value::Null;
-            }
-        }
-    }
     Ok(())
+}
+
+impl Sealing {
+    /// Takes out of a message what is only the server's word, when its sender named neither an address nor a message: whose
+    /// answer it is, and to whom, unless that is one agent and the readers that were signed are that one and the sender.
+    pub(super) fn drop_unsigned(
+        &self,
+        me: &Me,
+        mesh: &Mesh,
+        row: &mut Map<String, Value>,
+        document: &Document,
+        sender: &Sender,
+    ) {
+        let named = ["to", "reply_to", "message_id"];
+        if named
+            .iter()
+            .any(|name| document.arguments.get(*name).is_some_and(|v| !v.is_null()))
+        {
+            return;
+        }
+        let to = row.get("to").and_then(Value::as_str).unwrap_or_default();
+        if !self.is_only_reader(me, mesh, to, document, sender) {
+            row.entry("to").and_modify(|to| *to = Value::Null);
+        }
+        row.entry("reply_to").and_modify(|id| *id = Value::Null);
+    }
+
+    /// Whether a message was sealed for its sender and an agent called `name`, and for nobody else.
+    fn is_only_reader(
+        &self,
+        me: &Me,
+        mesh: &Mesh,
+        name: &str,
+        document: &Document,
+        sender: &Sender,
+    ) -> bool {
+        let own = self.keys.signer.public_key();
+        let known = mesh.agents.iter();
+        let known = known.map(|(id, agent)| (id, &agent.name, &agent.key));
+        known
+            .chain([(&me.agent_id, &me.agent, &own)])
+            .filter(|(id, called, _)| *called == name && **id != document.sender)
+            .any(|(id, _, key)| {
+                let readers = [(&document.sender, &sender.key), (id, key)];
+                let readers: Result<Vec<Reader>> = readers
+                    .iter()
+                    .map(|(id, key)| Reader::new(id, key))
+                    .collect();
+                readers.is_ok_and(|readers| recipients_hash(&readers) == document.recipients)
+            })
+    }
 }
 
 /// Whether a message is where its sender put it: under its own id, or at its time if it was scheduled.

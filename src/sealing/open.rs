@@ -179,6 +179,7 @@ impl Sealing {
         let opened = envelope::open(&envelope, &self.keys.signer, &sender.key);
         let Opened { document, body } = opened.map_err(|why| sender.explain(&why))?;
         agrees(me, row, occurrence.as_deref(), &document, &sender)?;
+        self.drop_unsigned(me, mesh, row, &document, &sender);
         if let Place::Inbox(claim, asked) = place
             && let Some(late) = taken(me, (claim, asked), row, occurrence.as_deref(), &document)?
         {

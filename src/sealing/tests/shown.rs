@@ -104,3 +104,54 @@ async fn notices_are_the_servers() {
     assert_eq!(messages[0]["message"], "task 7 is yours");
     assert_eq!(messages[0]["from"], "mesh (server)");
 }
+
+/// The server's word for `to` of the last message, which names no address.
+fn claim(world: &World, to: Value) {
+    world.relay.bend(move |function, answer| {
+        if function == "take" {
+            let frame = frames(answer).unwrap().last_mut().unwrap();
+            frame["to"] = to.clone();
+            frame["reply_to"] = "00000000-0000-7000-8000-000000000001".into();
+        }
+    });
+}
+
+#[tokio::test]
+async fn an_address_that_nobody_signed_is_shown_where_the_signed_readers_prove_it() {
+    let (mut ann, bob) = two();
+    // ann's machine knows eve's key, too.
+    ann.say(json!({"to": "*", "message": "to all"}))
+        .await
+        .unwrap();
+    ann.relay.others.retain(|person| person.name == "bob");
+    ann.say(json!({"message": "it is done"})).await.unwrap();
+    let sent = ann.relay.made("say");
+    assert!(sent.last().unwrap().get("to").is_none(), "{sent:?}");
+    ann.carry(&bob);
+    for machine in [&ann, &bob] {
+        let others = ["ann", "eve", "*", "#board", "bob,eve", "Bob"].map(Value::from);
+        let lies = others.into_iter().chain([json!(["bob"]), Value::Null]);
+        let claims = lies.map(|lie| (lie, Value::Null));
+        for (said, shown) in claims.chain([(json!("bob"), json!("bob"))]) {
+            claim(machine, said.clone());
+            let message = machine.take().await[1].clone();
+            assert_eq!(message["message"], "it is done", "{said}: {message}");
+            assert_eq!(message["to"], shown, "{said}");
+            assert_eq!(message["reply_to"], Value::Null, "{said}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_nobody_signed_is_not_shown_where_others_read_it_as_well() {
+    let (ann, bob) = two();
+    ann.say(json!({"message": "it is done"})).await.unwrap();
+    ann.carry(&bob);
+    for machine in [&ann, &bob] {
+        claim(machine, json!("bob"));
+        let messages = machine.take().await;
+        let message = &messages[0];
+        assert_eq!(message["message"], "it is done", "{message}");
+        assert_eq!(message["to"], Value::Null);
+    }
+}
