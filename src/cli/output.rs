@@ -250,7 +250,7 @@ fn cell(name: &str, value: &Value, look: Look) -> String {
         Value::Bool(true) => "yes".into(),
         Value::Bool(false) => "no".into(),
         Value::String(text) => {
-            let time = (name.ends_with("_at") || name == "since")
+            let time = (name.ends_with("_at") || name.ends_with("_since") || name == "since")
                 .then(|| relative(text, look.now))
                 .flatten();
             time.unwrap_or_else(|| clean(text))

@@ -15,6 +15,18 @@ fn plain(value: Value, columns: &[&str]) -> String {
 }
 
 #[test]
+fn what_is_called_a_time_is_an_age() {
+    let at = "1969-12-31T23:00:00Z";
+    assert_eq!(
+        plain(
+            json!({"at": at, "sealed_at": at, "since": at, "kept_since": at}),
+            &[]
+        ),
+        "at          1969-12-31T23:00:00Z\nsealed_at   1 h ago\nsince       1 h ago\nkept_since  1 h ago"
+    );
+}
+
+#[test]
 fn a_set_is_a_table_of_the_chosen_columns() {
     let rows = json!([
         {"agent": "commander", "status": "idle", "cwd": "/a", "since_at": "1969-12-31T23:00:00Z"},
