@@ -1,6 +1,7 @@
 //! One message to everybody: until the last of so many windows has it. An agent reads before it acknowledges; what it costs when
 //! all acknowledge at once, while the last windows are still to be told, are rows of their own.
 
+use crate::measure::flushes;
 use crate::report::{Report, Row};
 use crate::traffic::{Ledger, letter, readers};
 use crate::world::{World, windows};
@@ -31,6 +32,7 @@ async fn broadcasts(
     let ledger = Ledger::new(rounds);
     let _receivers = readers(to, &ledger, reading);
     let copies = agents as u32;
+    let before = flushes(&world.database).await;
     for _ in 0..rounds {
         let number = ledger.open(Instant::now()).unwrap();
         let answer = from.start("send_message", &letter("*", number, ""));
@@ -44,12 +46,13 @@ async fn broadcasts(
         ledger.settles(|| (number as u64 + 1) * agents as u64).await;
         sleep(Duration::from_millis(50)).await;
     }
+    let flushes = flushes(&world.database).await - before;
     let found: Vec<_> = (0..rounds).map(|number| ledger.spread(number)).collect();
     let all = (rounds * agents) as u64;
     let received = found
         .iter()
         .map(|(shown, _)| u64::from(*shown.min(&copies)));
-    let received = received.sum();
+    let received: u64 = received.sum();
     let shown: u64 = found.iter().map(|(shown, _)| u64::from(*shown)).sum();
     let acks = ledger.row("");
     report.row(Row {
@@ -65,6 +68,7 @@ async fn broadcasts(
         duplicated: Some(shown - received),
         times: found.iter().map(|(_, time)| *time).collect(),
         latency: "last push",
+        flushes_per_message: Some(flushes / received as f64),
         more: acks.more,
         target,
         ..Row::default()

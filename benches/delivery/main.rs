@@ -45,8 +45,9 @@ use world::World;
 /// g  as b, but senders are raw SQL connections     h  as a, over two relays
 /// i  calls over HTTP, as benches/calls.json says  j  sealing for 1, 10 and 100, and opening
 ///
-/// flush/msg counts Postgres' calls of fdatasync for a message that is sent, shown, confirmed and
-/// acknowledged. cpu is in processors: relay, Postgres, and this program, which shares the machine.
+/// flush/msg counts Postgres' calls of fdatasync for a message, in c a copy of it, that is sent, shown,
+/// confirmed and acknowledged; a killed Postgres (e) loses its count. cpu is in processors: relay,
+/// Postgres, and this program, which shares the machine.
 #[derive(Parser)]
 #[command(name = "delivery", verbatim_doc_comment)]
 pub struct Options {

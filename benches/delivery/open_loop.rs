@@ -1,7 +1,7 @@
 //! Sends that come whether answers do or not, at growing rates: how long an acknowledgement takes under a load.
 
 use crate::Options;
-use crate::measure::Load;
+use crate::measure::{Load, flushes};
 use crate::report::Report;
 use crate::traffic::{Ledger, open_loop, receivers};
 use crate::world::{World, windows};
@@ -19,6 +19,7 @@ pub async fn run(world: &World, report: &mut Report, options: &Options) {
         let offered = u64::from(rate) * options.seconds;
         let ledger = Ledger::new(offered as usize);
         let _receivers = receivers(to, &ledger);
+        let before = flushes(&world.database).await;
         let load = Load::begin(&[world.relay.pid()]);
         let until = Instant::now() + Duration::from_secs(options.seconds);
         let each = f64::from(rate) / PAIRS as f64;
@@ -49,6 +50,8 @@ pub async fn run(world: &World, report: &mut Report, options: &Options) {
         row.latency = "ack";
         row.n = Some(offered);
         row.load = Some(load);
+        let flushes = flushes(&world.database).await - before;
+        row.flushes_per_message = row.acked.map(|acked| flushes / acked as f64);
         report.row(row);
     }
 }
