@@ -1,5 +1,14 @@
 -- Sign-in: a bearer becomes an identity. The dispatch signs in for one call; set functions identify the caller of each row.
 
+-- What gets its holder a good key in place of this one: a guest has no account to sign in with.
+create function mesh_lib.key_again(key_id uuid) returns text
+stable return coalesce((
+  select case when b.account_id is null then 'mesh join' when b.kind = 'owner' then 'mesh setup ' || a.name end
+  from mesh_data.key k
+  join mesh_data.member b on b.member_id = k.member_id
+  join mesh_data.agent a on a.agent_id = k.agent_id
+  where k.key_id = key_again.key_id), 'mesh login');
+
 -- Who a bearer is; ME401, ME404, ME409 or ME410 when it is nobody here.
 create function mesh_lib.identify(token text, mesh text, session text) returns mesh_lib.identity
 language plpgsql stable security definer set search_path = '' as $$
@@ -17,9 +26,9 @@ begin
       if _key.revoked_at is not null and _key.kind = 'ticket' then
         perform mesh_lib.fail(410, 'this one-time key was used already', 'mesh login');
       elsif _key.revoked_at is not null then
-        perform mesh_lib.fail(401, 'this key was revoked', 'mesh login');
+        perform mesh_lib.fail(401, 'this key was revoked', mesh_lib.key_again(_key.key_id));
       elsif _key.expires_at <= mesh_lib.now() then
-        perform mesh_lib.fail(401, 'this key has expired', 'mesh login');
+        perform mesh_lib.fail(401, 'this key has expired', mesh_lib.key_again(_key.key_id));
       end if;
       _me := (_key.kind, _key.key_id, case when _key.kind <> 'agent' then _key.account_id end,
               _key.mesh_id, _key.agent_id, null, _key.manage);

@@ -69,6 +69,7 @@ select t.works('a key works until it expires', 'second backend', 'whoami');
 select t.pass('61 minutes');
 select t.refuses('and then no more', 401, 'second backend', 'whoami');
 select is(t.call('second backend', 'whoami') #>> '{answer,message}', 'this key has expired', 'which it is told');
+select is(t.call('second backend', 'whoami') #>> '{answer,hint}', 'mesh setup backend', 'and what gives it a new one');
 select t.pass('0');
 
 -- Invites

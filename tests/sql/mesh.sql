@@ -74,6 +74,7 @@ select t.open('helper');
 select t.send('commander', 'helper', 'x');
 select is(t.does('helper', 'leave_mesh'), '{"left_mesh": "proj"}', 'a guest leaves');
 select t.refuses('its key is over', 401, 'helper', 'whoami');
+select is(t.call('helper', 'whoami') #>> '{answer,hint}', 'mesh join', 'and only an invite gives it another, for it has no account');
 select is(t.mail('helper') #>> '{0,ended}', 'this key was revoked', 'and its window');
 select is(t.does('commander', 'list_agents') @> '[{"agent": "helper"}]', false, 'and its agent');
 select t.refuses('to which nothing can be sent', 404, 'commander', 'send_message', '{"to": "helper", "message": "x"}');
