@@ -170,11 +170,6 @@ impl Function {
         self.arguments.iter().any(is_about_mail) && self.request_key().is_none() && !self.is_named()
     }
 
-    /// Whether it makes a difference when another call is made first.
-    pub fn changes(&self) -> bool {
-        !self.read_only && !self.only_takes_mail()
-    }
-
     /// Names a call that can be named and is not yet.
     pub fn name_call(&self, arguments: &mut Map<String, Value>) {
         if let Some(argument) = self.request_id()

@@ -116,7 +116,7 @@ impl Sealing {
         }
         let Some(mut me) = self.me(exchange).await? else {
             if says {
-                let message = "which mesh? Name one with --mesh: the relay says that this key is in none, and nothing was sent";
+                let message = "which mesh? Name one with --mesh: the relay does not say which one this key means, and nothing was sent";
                 return Err(Error::new(400, message).hint("mesh projects"));
             }
             return exchange.call(&function.name, arguments).await;

@@ -116,17 +116,13 @@ impl Session {
         ))
     }
 
-    /// A call on the session's socket, sealed and its result opened where that is to be. While reconnecting it waits up to 20 s, then ME503. Dropping the future of a
-    /// call sends cancel.
+    /// A call over `exchange`, this session or what makes its calls on it: sealed and its result opened where that is to be. It is
+    /// not known yet that the answer arrives where it is to be read: see `saw`. While reconnecting it waits up to 20 s, then ME503.
+    /// Dropping the future of a call sends cancel.
     ///
     /// When the connection breaks during the call it is made again if that does no harm (it only reads, only takes mail, or
     /// is named by a `mesh.request_id` or `mesh.request_key`); otherwise ME503 says that the outcome is unknown.
-    pub async fn call(&self, function: &str, arguments: &Map<String, Value>) -> Result<Value> {
-        self.call_over(self, function, arguments).await
-    }
-
-    /// The same, over an exchange that makes its calls on this session.
-    pub async fn call_over(
+    pub async fn call(
         &self,
         exchange: &impl Exchange,
         function: &str,
@@ -134,12 +130,10 @@ impl Session {
     ) -> Result<Value> {
         let known = Catalogue::ours().function(function);
         let arguments = &self.filled(known, arguments);
-        let result = match known {
-            Some(known) => self.sealing.call(exchange, known, arguments).await?,
-            None => exchange.call(function, arguments).await?,
-        };
-        self.remember_seen(known, &result);
-        Ok(result)
+        match known {
+            Some(known) => self.sealing.call(exchange, known, arguments).await,
+            None => exchange.call(function, arguments).await,
+        }
     }
 
     /// A call as it is, repeated when that does no harm. It waits for the relay until 20 s after `since`.
@@ -173,6 +167,12 @@ impl Session {
         )
     }
 
+    /// Waits for the relay until 20 s after `since`; ME503 then.
+    pub async fn online(&self, since: Instant) -> Result<()> {
+        let mut state = self.state.clone();
+        online(&mut state, since + PATIENCE).await.map(drop)
+    }
+
     /// Says good-bye (close_session) and stops.
     pub async fn close(self) {
         let caller = match &*self.state.borrow() {
@@ -189,12 +189,6 @@ impl Session {
         }
         // Full means that another handle is closing it already.
         let _ = self.stop.try_send(());
-    }
-}
-
-impl Exchange for Session {
-    async fn call(&self, function: &str, arguments: &Map<String, Value>) -> Result<Value> {
-        self.exchange(Instant::now(), function, arguments).await
     }
 }
 
@@ -219,10 +213,9 @@ impl Session {
         arguments
     }
 
-    fn remember_seen(&self, function: Option<&Function>, result: &Value) {
-        if let Some(claim) = function.and_then(|function| seen::claim(function, result)) {
-            *self.seen.lock().expect("nothing panics under this lock") = claim.into();
-        }
+    /// The answer with this claim has arrived: the next call that takes mail says so.
+    pub fn saw(&self, claim: String) {
+        *self.seen.lock().expect("nothing panics under this lock") = claim.into();
     }
 }
 

@@ -357,7 +357,6 @@ fn what_a_window_sends_at_once_arrives_in_that_order_also_when_there_are_new_rea
         texts,
         (0..50).map(|n| json!(n.to_string())).collect::<Vec<_>>()
     );
-    assert!(got.iter().all(|m| m.get("late").is_none()), "{got:?}");
     bob.call(
         "reply",
         json!({"message_id": got[0]["message_id"], "message": "here"}),

@@ -1,16 +1,24 @@
 //! The order of calls: what an editor asks for at once is done in the order it came.
 //!
-//! A call gets its place when it is read, and keeps it until what it changes is changed: one that only reads gives it up at
-//! once, one that waits for an answer as soon as its question is sent.
+//! A call gets its place when it is read, and keeps it until its answer is about to be written: one that only reads or waits
+//! gives it up as soon as it is on its way, one that asks when its question is sent.
 
 use crate::{
     catalogue::{Argument, Function},
     error::{Error, Result},
     sealing::Exchange,
+    seen,
     session::Session,
 };
+use futures_util::poll;
 use serde_json::{Map, Value};
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Poll,
+    time::Duration,
+};
 use tokio::{
     sync::watch,
     time::{Instant, timeout_at},
@@ -33,6 +41,8 @@ pub struct Place {
     order: Order,
     number: u64,
     came: Instant,
+    /// what to take note of when the answer is written
+    arrival: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 impl Order {
@@ -48,6 +58,7 @@ impl Order {
             order: self.clone(),
             number,
             came: Instant::now(),
+            arrival: Mutex::default(),
         })
     }
 
@@ -59,26 +70,42 @@ impl Order {
 }
 
 impl Place {
-    /// Makes a call on a session when its turn comes.
+    /// Makes a call on a session when its turn comes. The mail it took is seen when its answer has arrived.
     pub async fn call(
         &self,
         session: &Session,
         function: &Function,
         arguments: &Map<String, Value>,
     ) -> Result<Value> {
-        if !function.changes() {
-            self.give_up();
-            return session.call(&function.name, arguments).await;
-        }
         self.turn().await?;
         let exchange = InOrder {
             session,
             function,
             place: self,
         };
-        session
-            .call_over(&exchange, &function.name, arguments)
-            .await
+        let call = session.call(&exchange, &function.name, arguments);
+        let result = call.await?;
+        if let Some(claim) = seen::claim(function, &result).map(str::to_owned) {
+            let session = session.clone();
+            self.when_arrived(move || session.saw(claim));
+        }
+        Ok(result)
+    }
+
+    /// What to take note of then; nothing when it never is.
+    pub fn when_arrived(&self, note: impl FnOnce() + Send + 'static) {
+        *self.arrival() = Some(Box::new(note));
+    }
+
+    /// The answer is about to be written.
+    pub fn arrived(&self) {
+        if let Some(note) = self.arrival().take() {
+            note();
+        }
+    }
+
+    fn arrival(&self) -> MutexGuard<'_, Option<Box<dyn FnOnce() + Send>>> {
+        self.arrival.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until all before it have given up theirs; ME503 after 60 s.
@@ -113,6 +140,17 @@ impl Drop for Place {
     }
 }
 
+/// Gives a place up when the call that has it panics: its answer is never written.
+pub struct Guard<'a>(pub &'a Place);
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.give_up();
+        }
+    }
+}
+
 /// Calls `function` at a place, on a session.
 struct InOrder<'a> {
     session: &'a Session,
@@ -125,30 +163,54 @@ impl InOrder<'_> {
         let since = self.place.since();
         self.session.exchange(since, function, arguments).await
     }
+
+    /// Asks at its place, and waits for the answer when it has given that up. It has a name: made again, it only waits.
+    async fn ask(&self, timeout: &Argument, arguments: &Map<String, Value>) -> Result<Value> {
+        let name = &self.function.name;
+        let mut at_once = arguments.clone();
+        at_once.insert(timeout.name.clone(), 0.into());
+        let asked = self.make(name, &at_once).await?;
+        if asked["pending"] != true {
+            return Ok(asked);
+        }
+        self.place.give_up();
+        // What is asked is asked: whoever believed otherwise would ask again.
+        Ok(self.make(name, arguments).await.unwrap_or(asked))
+    }
+
+    /// Gives up its place as soon as the call is on its way.
+    async fn set_out(&self, arguments: &Map<String, Value>) -> Result<Value> {
+        self.session.online(self.place.since()).await?;
+        let mut call = pin!(self.make(&self.function.name, arguments));
+        if let Poll::Ready(answer) = poll!(call.as_mut()) {
+            return answer;
+        }
+        self.place.give_up();
+        call.await
+    }
 }
 
 impl Exchange for InOrder<'_> {
     async fn call(&self, function: &str, arguments: &Map<String, Value>) -> Result<Value> {
-        let is_it = function == self.function.name && self.function.is_named();
-        if let Some(timeout) = self.function.awaited().filter(|_| is_it)
-            && waits(timeout, arguments.get(&timeout.name))
-        {
-            let mut at_once = arguments.clone();
-            at_once.insert(timeout.name.clone(), 0.into());
-            // It has a name: made again, it only waits.
-            self.make(function, &at_once).await?;
-            self.place.give_up();
+        if function != self.function.name {
+            return self.make(function, arguments).await;
         }
-        self.make(function, arguments).await
+        let timeout = self.function.awaited();
+        let timeout = timeout.filter(|timeout| waits(timeout, arguments.get(&timeout.name)));
+        match timeout {
+            Some(timeout) if self.function.is_named() => self.ask(timeout, arguments).await,
+            None if !self.function.read_only => self.make(function, arguments).await,
+            _ => self.set_out(arguments).await,
+        }
     }
 }
 
 /// Whether a call with this time-out waits; one that is to be refused for it does not.
 fn waits(timeout: &Argument, given: Option<&Value>) -> bool {
-    let longest = timeout.schema["maximum"].as_f64().unwrap_or(0.0);
+    let longest = timeout.schema["maximum"].as_u64().unwrap_or(0);
     match given {
         None | Some(Value::Null) => true,
-        Some(given) => given.as_f64().is_some_and(|s| s > 0.0 && s <= longest),
+        Some(given) => given.as_u64().is_some_and(|s| (1..=longest).contains(&s)),
     }
 }
 
@@ -181,6 +243,7 @@ mod tests {
         let waits = |given: Value| waits(function.awaited().unwrap(), Some(&given));
         assert!(waits(Value::Null) && waits(1.into()) && waits(55.into()));
         assert!(!waits(0.into()) && !waits(56.into()) && !waits((-1).into()) && !waits("9".into()));
+        assert!(!waits(2.5.into()) && !waits(5.0.into()));
     }
 
     #[tokio::test]

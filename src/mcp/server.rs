@@ -4,7 +4,7 @@ use super::{
     announce::{FRAME, messages},
     doors::Door,
     link::Link,
-    order::Place,
+    order::{Guard, Place},
     results::{failure, is_awaited, success, with_name, without_claim},
     tools,
 };
@@ -210,9 +210,9 @@ impl ServerHandler for Server {
         let place = context.extensions.get::<Arc<Place>>();
         let place =
             place.ok_or_else(|| ErrorData::internal_error("a call without a place", None))?;
+        let _guard = Guard(place);
         let call = self.call(&request.name, request.arguments.unwrap_or_default(), place);
         let result = tokio::select! {
-            // First, so that an answer nobody waits for any more does not count as seen.
             biased;
             () = context.ct.cancelled() => Err(Error::new(409, "cancelled")),
             result = call => result,

@@ -157,3 +157,49 @@ fn a_cancelled_wait_loses_no_mail() {
         "a wait {waiting} held the process"
     );
 }
+
+#[test]
+fn what_is_asked_for_at_once_sees_what_was_done_before_it() {
+    let team = Team::of(&["alice", "bob"]);
+    let (mut alice, mut bob) = (team.window("alice", "any"), team.window("bob", "any"));
+    bob.call("whoami", json!({}));
+    for n in 0..10 {
+        let (sent, _) = alice.call(
+            "send_message",
+            json!({"to": "bob", "message": n.to_string()}),
+        );
+        bob.call("check_messages", json!({}));
+        // Given back, and not acknowledged by the look that follows.
+        let arguments = json!({"message_ids": [sent["message_id"]]});
+        let release = bob.begin(
+            "call_tool",
+            json!({"name": "release_messages", "arguments": arguments}),
+        );
+        let look = bob.begin("check_messages", json!({}));
+        assert_eq!(bob.result(release).0["released"], 1);
+        assert_eq!(bob.result(look).0["messages"][0]["message"], n.to_string());
+        // Two looks share what there is, and a read follows a write.
+        let looks = [0, 1].map(|_| bob.begin("check_messages", json!({})));
+        for look in looks {
+            assert_eq!(bob.result(look).0["messages"], json!([]));
+        }
+        bob.begin("set_state", json!({"key": "n", "value": n}));
+        let read = bob.begin("get_state", json!({"key": "n"}));
+        assert_eq!(bob.result(read).0["value"], n);
+    }
+}
+
+#[test]
+fn a_question_that_is_refused_is_not_asked() {
+    let team = Team::of(&["alice", "bob"]);
+    let (mut alice, mut bob) = (team.window("alice", "any"), team.window("bob", "any"));
+    for timeout in [json!(2.5), json!(56), json!("soon")] {
+        let question = json!({"to": "bob", "message": "?", "timeout": timeout});
+        let (refused, _) = alice.call("ask_agent", question);
+        assert_eq!(refused["code"], "ME400", "{refused}");
+    }
+    assert_eq!(
+        bob.call("check_messages", json!({})).0["messages"],
+        json!([])
+    );
+}
