@@ -2,7 +2,13 @@
 
 mod common;
 
-use common::{Machine, editor::Editor, eventually, postgres::Database, relay::Relay};
+use common::{
+    Machine,
+    editor::{Editor, sends_in_order},
+    eventually,
+    postgres::Database,
+    relay::Relay,
+};
 use serde_json::{Value, json};
 use std::{fs, path::Path, thread, time::Duration};
 
@@ -339,30 +345,7 @@ fn what_a_window_sends_at_once_arrives_in_that_order_also_when_there_are_new_rea
     let world = World::new();
     let (mut ann, mut bob) = (window(&world.ann, "ann"), window(&world.bob, "bob"));
     // Whom these are sealed for, ann's machine learns only now.
-    let ask = ann.begin(
-        "ask_agent",
-        json!({"to": "bob", "message": "0", "timeout": 50}),
-    );
-    for n in 1..50 {
-        let to = if n % 2 == 0 { "bob" } else { "*" };
-        ann.begin("send_message", json!({"to": to, "message": n.to_string()}));
-    }
-    let mut got = Vec::new();
-    while got.len() < 50 {
-        let (mail, _) = bob.call("wait", json!({"timeout": 20}));
-        got.extend(mail["messages"].as_array().expect("mail").clone());
-    }
-    let texts: Vec<_> = got.iter().map(|m| m["message"].clone()).collect();
-    assert_eq!(
-        texts,
-        (0..50).map(|n| json!(n.to_string())).collect::<Vec<_>>()
-    );
-    bob.call(
-        "reply",
-        json!({"message_id": got[0]["message_id"], "message": "here"}),
-    );
-    let (answer, _) = ann.result(ask);
-    assert_eq!(answer["answers"][0]["message"], "here", "{answer}");
+    sends_in_order(&mut ann, &mut bob, |n| if n % 2 == 0 { "bob" } else { "*" });
 }
 
 #[test]

@@ -36,10 +36,7 @@ pub fn plan(
     request: &Request,
     named: &Map<String, Value>,
 ) -> Option<Plan> {
-    let argument = function
-        .arguments
-        .iter()
-        .find(|a| a.kind == "mesh.awaited")?;
+    let argument = function.awaited()?;
     let given = named.get(&argument.name).unwrap_or(&argument.default);
     // Anything else the database refuses in its own words.
     let seconds = given.as_u64().filter(|s| (1..=LONGEST).contains(s))?;

@@ -190,3 +190,34 @@ impl Drop for Editor {
         self.kill();
     }
 }
+
+/// `from` asks bob, whose window `to` is, and sends 49 more at once, each to the address of its number: they arrive in that order,
+/// and the question is answered.
+pub fn sends_in_order(from: &mut Editor, to: &mut Editor, address: impl Fn(u32) -> &'static str) {
+    let ask = from.begin(
+        "ask_agent",
+        json!({"to": "bob", "message": "0", "timeout": 50}),
+    );
+    for n in 1..50 {
+        from.begin(
+            "send_message",
+            json!({"to": address(n), "message": n.to_string()}),
+        );
+    }
+    let mut got = Vec::new();
+    while got.len() < 50 {
+        let (mail, _) = to.call("wait", json!({"timeout": 20}));
+        got.extend(mail["messages"].as_array().expect("mail").clone());
+    }
+    let texts: Vec<_> = got.iter().map(|m| m["message"].clone()).collect();
+    assert_eq!(
+        texts,
+        (0..50).map(|n| json!(n.to_string())).collect::<Vec<_>>()
+    );
+    to.call(
+        "reply",
+        json!({"message_id": got[0]["message_id"], "message": "here"}),
+    );
+    let (answer, _) = from.result(ask);
+    assert_eq!(answer["answers"][0]["message"], "here", "{answer}");
+}

@@ -1,6 +1,6 @@
 //! What windows send each other.
 
-use crate::common::team::Team;
+use crate::common::{editor::sends_in_order, team::Team};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -77,32 +77,7 @@ fn what_an_editor_sends_at_once_arrives_in_that_order() {
     let team = Team::of(&["alice", "bob"]);
     // The window is still opening, and bob is asked and does not answer while the others are sent.
     let (mut alice, mut bob) = (team.window("alice", "any"), team.window("bob", "any"));
-    let ask = alice.begin(
-        "ask_agent",
-        json!({"to": "bob", "message": "0", "timeout": 50}),
-    );
-    for n in 1..50 {
-        alice.begin(
-            "send_message",
-            json!({"to": "bob", "message": n.to_string()}),
-        );
-    }
-    let mut got = Vec::new();
-    while got.len() < 50 {
-        let (mail, _) = bob.call("wait", json!({"timeout": 20}));
-        got.extend(mail["messages"].as_array().expect("mail").clone());
-    }
-    let texts: Vec<_> = got.iter().map(|m| m["message"].clone()).collect();
-    assert_eq!(
-        texts,
-        (0..50).map(|n| json!(n.to_string())).collect::<Vec<_>>()
-    );
-    bob.call(
-        "reply",
-        json!({"message_id": got[0]["message_id"], "message": "here"}),
-    );
-    let (answer, _) = alice.result(ask);
-    assert_eq!(answer["answers"][0]["message"], "here", "{answer}");
+    sends_in_order(&mut alice, &mut bob, |_| "bob");
 }
 
 #[test]
