@@ -12,8 +12,9 @@ use tokio_postgres::{Row, error::SqlState};
 
 const CALL: &str = "select ordinal, status, answer, caller, effects \
                     from mesh_lib.gate, mesh_lib.call($1, $2, $3, $4, $5, $6) order by ordinal";
+/// Times are said, and read where they name no zone, in UTC, whatever zone the server is set to.
 const SETTINGS: &str = "set statement_timeout = '10s'; set lock_timeout = '5s'; set idle_in_transaction_session_timeout = '15s'; \
-                        set jit = off";
+                        set jit = off; set timezone = 'UTC'";
 /// A call that waits for a lock, or takes long, makes all of its batch wait, and the lane behind it. So a batch soon gives
 /// up. Not at the gate, though, which a reload closes for everybody: that is worth waiting for.
 const HASTY: &str = "set mesh.lock_timeout = '200ms'; set statement_timeout = '3s'";

@@ -65,6 +65,21 @@ fn a_database_that_is_away_is_503_and_comes_back_by_itself() {
 }
 
 #[test]
+fn times_are_in_utc_wherever_the_server_is() {
+    let pair = Pair::new();
+    pair.database.value(&format!(
+        "alter database {} set timezone = 'Asia/Kolkata'",
+        pair.database.name
+    ));
+    pair.database.drop_connections();
+    eventually("the relay is ready again", || pair.relay.health() == 200);
+    pair.send("at noon");
+    let mail = pair.call(&pair.bob, "check_messages", json!({"peek": true}));
+    let sent_at = mail["messages"][0]["sent_at"].as_str().expect("a time");
+    assert!(sent_at.ends_with("+00:00"), "{sent_at}");
+}
+
+#[test]
 fn a_wait_outlives_the_loss_of_every_connection() {
     let pair = Pair::new();
     let mut bob = Socket::window(&pair.relay, &pair.bob, &session_key());
