@@ -9,7 +9,7 @@ mod transport;
 
 use crate::{
     error::{Error, Result},
-    sealing::Exchange,
+    sealing::{Arrived, Exchange},
 };
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
@@ -72,8 +72,8 @@ pub struct Answer {
 }
 
 impl Exchange for Client {
-    async fn call(&self, function: &str, arguments: &Map<String, Value>) -> Result<Value> {
-        Client::call(self, function, arguments).await
+    async fn exchange(&self, function: &str, arguments: &Map<String, Value>) -> Result<Arrived> {
+        Ok(Arrived::now(Client::call(self, function, arguments).await?))
     }
 }
 

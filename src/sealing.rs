@@ -29,15 +29,39 @@ use settled::Settled;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
+    time::Instant,
 };
+
+/// What a relay said, and when it was read here: what is opened first need not have come first.
+pub struct Arrived {
+    pub value: Value,
+    pub at: Instant,
+}
+
+impl Arrived {
+    /// It was read just now.
+    pub fn now(value: Value) -> Arrived {
+        let at = Instant::now();
+        Arrived { value, at }
+    }
+}
 
 /// Makes plain calls, over HTTP or a socket.
 pub trait Exchange: Sync {
+    fn exchange(
+        &self,
+        function: &str,
+        arguments: &Map<String, Value>,
+    ) -> impl Future<Output = Result<Arrived>> + Send;
+
+    /// The same where it does not matter when the answer came.
     fn call(
         &self,
         function: &str,
         arguments: &Map<String, Value>,
-    ) -> impl Future<Output = Result<Value>> + Send;
+    ) -> impl Future<Output = Result<Value>> + Send {
+        async { Ok(self.exchange(function, arguments).await?.value) }
+    }
 }
 
 /// What signs for an agent here.
@@ -142,14 +166,17 @@ impl Sealing {
                     .await;
             }
         }
-        let mut result = answer?;
+        let Arrived {
+            value: mut result,
+            at,
+        } = answer?;
         if let Some(claim) = settled::acknowledged(function, arguments, &result) {
             me.settled.acknowledge(claim)?;
         }
         if !given_back.is_empty() {
             me.settled.give_back(&given_back)?;
         }
-        self.open_result(exchange, function, (&me, asked), &mut result)
+        self.open_result(exchange, function, (&me, asked, at), &mut result)
             .await?;
         Ok(fill::open_result(function, result, &self.mesh(&me)?))
     }
@@ -166,13 +193,13 @@ impl Sealing {
         arguments: &Map<String, Value>,
         me: &Me,
         says: bool,
-    ) -> Result<Value> {
+    ) -> Result<Arrived> {
         if me.is_sealed {
             self.must_hold_identity(me)?;
         }
         match says && me.is_sealed {
             true => self.send(exchange, function, arguments, me).await,
-            false => exchange.call(&function.name, arguments).await,
+            false => exchange.exchange(&function.name, arguments).await,
         }
     }
 

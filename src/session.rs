@@ -10,7 +10,7 @@ use crate::{
     error::{Error, Result},
     home::Home,
     rpc::{Caller, Client, Failure, Target},
-    sealing::{Exchange, Keys, Sealing, SessionKey},
+    sealing::{Arrived, Exchange, Keys, Sealing, SessionKey},
     seen,
 };
 use keeper::Keeper;
@@ -142,7 +142,7 @@ impl Session {
         since: Instant,
         function: &str,
         arguments: &Map<String, Value>,
-    ) -> Result<Value> {
+    ) -> Result<Arrived> {
         let known = Catalogue::ours().function(function);
         let mut state = self.state.clone();
         let mut deadline = since + PATIENCE;

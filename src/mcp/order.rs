@@ -6,7 +6,7 @@
 use crate::{
     catalogue::{Argument, Function},
     error::{Error, Result},
-    sealing::Exchange,
+    sealing::{Arrived, Exchange},
     seen,
     session::Session,
 };
@@ -159,18 +159,18 @@ struct InOrder<'a> {
 }
 
 impl InOrder<'_> {
-    async fn make(&self, function: &str, arguments: &Map<String, Value>) -> Result<Value> {
+    async fn make(&self, function: &str, arguments: &Map<String, Value>) -> Result<Arrived> {
         let since = self.place.since();
         self.session.exchange(since, function, arguments).await
     }
 
     /// Asks at its place, and waits for the answer when it has given that up. It has a name: made again, it only waits.
-    async fn ask(&self, timeout: &Argument, arguments: &Map<String, Value>) -> Result<Value> {
+    async fn ask(&self, timeout: &Argument, arguments: &Map<String, Value>) -> Result<Arrived> {
         let name = &self.function.name;
         let mut at_once = arguments.clone();
         at_once.insert(timeout.name.clone(), 0.into());
         let asked = self.make(name, &at_once).await?;
-        if asked["pending"] != true {
+        if asked.value["pending"] != true {
             return Ok(asked);
         }
         self.place.give_up();
@@ -179,7 +179,7 @@ impl InOrder<'_> {
     }
 
     /// Gives up its place as soon as the call is on its way.
-    async fn set_out(&self, arguments: &Map<String, Value>) -> Result<Value> {
+    async fn set_out(&self, arguments: &Map<String, Value>) -> Result<Arrived> {
         self.session.online(self.place.since()).await?;
         let mut call = pin!(self.make(&self.function.name, arguments));
         if let Poll::Ready(answer) = poll!(call.as_mut()) {
@@ -191,7 +191,7 @@ impl InOrder<'_> {
 }
 
 impl Exchange for InOrder<'_> {
-    async fn call(&self, function: &str, arguments: &Map<String, Value>) -> Result<Value> {
+    async fn exchange(&self, function: &str, arguments: &Map<String, Value>) -> Result<Arrived> {
         if function != self.function.name {
             return self.make(function, arguments).await;
         }

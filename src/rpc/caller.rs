@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Error, Result},
-    sealing::Exchange,
+    sealing::{Arrived, Exchange},
 };
 use serde_json::{Map, Value, json};
 use std::sync::{
@@ -14,7 +14,7 @@ use tokio::{
     time::timeout,
 };
 
-pub type Reply = oneshot::Sender<Result<Value>>;
+pub type Reply = oneshot::Sender<Result<Arrived>>;
 
 /// Why a call on a socket has no result.
 pub enum Failure {
@@ -63,7 +63,7 @@ impl Caller {
         &self,
         function: &str,
         arguments: &Map<String, Value>,
-    ) -> std::result::Result<Value, Failure> {
+    ) -> std::result::Result<Arrived, Failure> {
         let id = self.ids.fetch_add(1, Ordering::Relaxed);
         let mut frame = json!({"id": id, "call": function, "args": arguments});
         if let Some(mesh) = &self.mesh {
@@ -97,7 +97,7 @@ impl Caller {
 }
 
 impl Exchange for Caller {
-    async fn call(&self, function: &str, arguments: &Map<String, Value>) -> Result<Value> {
+    async fn exchange(&self, function: &str, arguments: &Map<String, Value>) -> Result<Arrived> {
         Ok(Caller::call(self, function, arguments).await?)
     }
 }

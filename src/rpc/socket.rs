@@ -6,7 +6,10 @@ use super::{
     frame::{Frame, read},
     transport::Stream,
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    sealing::Arrived,
+};
 use futures_util::{SinkExt, StreamExt};
 use hyper::{Uri, header::AUTHORIZATION};
 use hyper_util::rt::TokioIo;
@@ -45,7 +48,7 @@ pub struct Socket {
 /// What a socket reports.
 pub enum Event {
     /// A message for this session.
-    Push(Value),
+    Push(Arrived),
     /// Something that happened in the mesh.
     News(Value),
     /// The relay ended it and said why. Nothing follows.
@@ -57,7 +60,7 @@ pub enum Event {
 impl Socket {
     /// One call; see [`Caller::call`].
     pub async fn call(&self, function: &str, arguments: &Map<String, Value>) -> Result<Value> {
-        Ok(self.caller.call(function, arguments).await?)
+        Ok(self.caller.call(function, arguments).await?.value)
     }
 
     /// Tells the relay that these messages have arrived.
@@ -165,10 +168,10 @@ async fn run(
                 match read(&text) {
                     Frame::Answer(id, answer) => {
                         // A missing entry is a call that was cancelled.
-                        waiting.remove(&id).map(|reply| reply.send(answer));
+                        waiting.remove(&id).map(|reply| reply.send(answer.map(Arrived::now)));
                     }
                     Frame::Push(_) if backlog.len() >= BACKLOG => break Event::Closed,
-                    Frame::Push(message) => backlog.push_back(Event::Push(message)),
+                    Frame::Push(message) => backlog.push_back(Event::Push(Arrived::now(message))),
                     // It is to be read where it happened, too.
                     Frame::News(_) if backlog.len() >= BACKLOG => {}
                     Frame::News(news) => backlog.push_back(Event::News(news)),

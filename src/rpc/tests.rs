@@ -242,7 +242,7 @@ async fn a_dropped_call_is_cancelled_and_mail_gets_receipts() {
     let Event::Push(message) = socket.next().await else {
         panic!("mail was pushed")
     };
-    assert_eq!(message["message_id"], "m");
+    assert_eq!(message.value["message_id"], "m");
     socket.receipt(vec!["m".into()]).await.unwrap();
     assert_eq!(
         received(&mut relay).await,
@@ -268,7 +268,7 @@ async fn more_mail_than_is_read_holds_no_call_back() {
         let Event::Push(message) = socket.next().await else {
             panic!("message {n} is there")
         };
-        assert_eq!(message["n"], n);
+        assert_eq!(message.value["n"], n);
     }
 }
 

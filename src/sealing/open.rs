@@ -1,7 +1,7 @@
 //! Opening what others sealed, and saying why where that cannot be.
 
 use super::{
-    Exchange, Me, Sealing,
+    Arrived, Exchange, Me, Sealing,
     agree::{FRAME, Sender, agrees},
     people::time_of,
     send::object,
@@ -14,7 +14,10 @@ use crate::{
     pins::Mesh,
 };
 use serde_json::{Map, Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
 
 /// The member of a message that holds what is sealed, and the member where it is shown.
 const ENVELOPE: &str = "envelope";
@@ -34,8 +37,8 @@ pub fn shows(function: &Function) -> bool {
 /// Where a message stands.
 #[derive(Clone, Copy, PartialEq)]
 enum Place<'a> {
-    /// In the inbox, taken under this claim if it was; with what was known when it was asked for.
-    Inbox(Option<&'a str>, usize),
+    /// In the inbox, taken under this claim if it was; with what was known when it was asked for, and when it came.
+    Inbox(Option<&'a str>, usize, Instant),
     /// In a list of what there was, with these columns.
     History(&'a [&'a str]),
 }
@@ -46,7 +49,7 @@ impl Sealing {
         &self,
         exchange: &impl Exchange,
         function: &Function,
-        (me, asked): (&Me, usize),
+        (me, asked, at): (&Me, usize, Instant),
         result: &mut Value,
     ) -> Result<()> {
         let kinds: Vec<_> = function.returns.kinds().collect();
@@ -68,25 +71,24 @@ impl Sealing {
                 .as_array_mut()
                 .ok_or_else(|| Error::internal(format!("the relay's {name} are no list")))?;
             let rows = frames.iter_mut().collect();
-            self.open_rows(exchange, me, rows, Place::Inbox(claim.as_deref(), asked))
-                .await?;
+            let place = Place::Inbox(claim.as_deref(), asked, at);
+            self.open_rows(exchange, me, rows, place).await?;
         }
         Ok(())
     }
 
     /// A pushed message, opened or with the reason why not. ME503 when the relay went away before that was known.
-    pub async fn open_pushed(&self, exchange: &impl Exchange, mut frame: Value) -> Result<Value> {
+    pub async fn open_pushed(&self, exchange: &impl Exchange, pushed: Arrived) -> Result<Value> {
+        let Arrived {
+            value: mut frame,
+            at,
+        } = pushed;
         let opened = async {
             let Some(me) = self.me(exchange).await? else {
                 return Ok(());
             };
-            self.open_rows(
-                exchange,
-                &me,
-                vec![&mut frame],
-                Place::Inbox(None, usize::MAX),
-            )
-            .await
+            let place = Place::Inbox(None, usize::MAX, at);
+            self.open_rows(exchange, &me, vec![&mut frame], place).await
         };
         match opened.await {
             Err(error) if error.status() == 503 => return Err(error),
@@ -180,8 +182,14 @@ impl Sealing {
         let Opened { document, body } = opened.map_err(|why| sender.explain(&why))?;
         agrees(me, row, occurrence.as_deref(), &document, &sender)?;
         self.drop_unsigned(me, mesh, row, &document, &sender);
-        if let Place::Inbox(claim, asked) = place
-            && let Some(late) = taken(me, (claim, asked), row, occurrence.as_deref(), &document)?
+        if let Place::Inbox(claim, asked, at) = place
+            && let Some(late) = taken(
+                me,
+                (claim, asked, at),
+                row,
+                occurrence.as_deref(),
+                &document,
+            )?
         {
             row.insert("late".into(), late.into());
         }
@@ -236,7 +244,7 @@ fn plain(mesh: &Mesh, row: &mut Map<String, Value>) -> std::result::Result<(), S
 /// Takes note of a message in the inbox; why it is a replay, or what came before it and was sent after it.
 fn taken(
     me: &Me,
-    (claim, asked): (Option<&str>, usize),
+    (claim, asked, at): (Option<&str>, usize, Instant),
     row: &Map<String, Value>,
     occurrence: Option<&str>,
     document: &Document,
@@ -253,6 +261,7 @@ fn taken(
     };
     me.settled.take(&Frame {
         asked,
+        at,
         claim: claim.unwrap_or("-").to_owned(),
         sender: document.sender.clone(),
         priority: text(row.get("priority")),

@@ -1,6 +1,6 @@
 //! Sealing what a call says.
 
-use super::{Exchange, Me, Sealing};
+use super::{Arrived, Exchange, Me, Sealing};
 use crate::{
     canonical,
     catalogue::Function,
@@ -68,7 +68,7 @@ impl Sealing {
         function: &Function,
         arguments: &Map<String, Value>,
         me: &Me,
-    ) -> Result<Value> {
+    ) -> Result<Arrived> {
         let arguments = &with_defaults(function, arguments);
         let call = Call::new(function, arguments);
         call.check()?;
@@ -77,7 +77,7 @@ impl Sealing {
         loop {
             let envelope = self.seal(function, &call, me, &readers)?;
             let answer = exchange
-                .call(&function.name, &call.on_the_wire(arguments, &envelope))
+                .exchange(&function.name, &call.on_the_wire(arguments, &envelope))
                 .await;
             tries += 1;
             match answer {

@@ -11,16 +11,19 @@ use crate::{
 };
 use serde_json::{Map, Value};
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     fs::{self, File, OpenOptions},
     io::{Read, Seek, SeekFrom, Write},
     path::PathBuf,
     sync::Mutex,
+    time::Instant,
 };
 
 /// Lines that are kept, and how many there may be before the older ones go.
 const KEPT: usize = 4_096;
 const MOST: usize = 2 * KEPT;
+/// How many of a sender's last messages are told apart by when they came.
+const STEPS: usize = 64;
 
 pub struct Settled {
     path: PathBuf,
@@ -41,6 +44,8 @@ pub struct Frame {
     pub message_id: String,
     /// How much was known when it was asked for: another process may have acknowledged it since.
     pub asked: usize,
+    /// When it came.
+    pub at: Instant,
 }
 
 #[derive(Default)]
@@ -53,9 +58,13 @@ struct Known {
     claims: HashMap<String, Vec<String>>,
     /// With the line that says so; 0 for what this process acknowledged itself.
     acknowledged: HashMap<String, usize>,
-    /// The youngest id of a sender at a priority.
-    youngest: HashMap<(String, String), String>,
+    /// Of a sender at a priority.
+    youngest: HashMap<(String, String), Youngest>,
 }
+
+/// The youngest ids, by when they came: each is younger than those before it. What another process took came before all else.
+#[derive(Default)]
+struct Youngest(VecDeque<(Option<Instant>, String)>);
 
 /// The claim that a call which answered `result` has acknowledged. A call that takes mail and took none may have been a look.
 pub fn acknowledged<'a>(
@@ -131,7 +140,8 @@ impl Settled {
             "took {} {} {} {} {} {}\n",
             frame.claim, frame.sender, frame.priority, frame.id, frame.occurrence, frame.message_id
         );
-        self.write(&mut known, &mut file, &line).map_err(broken)?;
+        self.write(&mut known, &mut file, &line, Some(frame.at))
+            .map_err(broken)?;
         Ok(late)
     }
 
@@ -158,7 +168,8 @@ impl Settled {
         let Some(ids) = known.claims.get(claim).cloned() else {
             return Ok(());
         };
-        self.write(&mut known, &mut file, &format!("acknowledged {claim}\n"))?;
+        let line = format!("acknowledged {claim}\n");
+        self.write(&mut known, &mut file, &line, None)?;
         known.acknowledged.extend(ids.into_iter().map(|id| (id, 0)));
         Ok(())
     }
@@ -175,7 +186,7 @@ impl Settled {
             .collect();
         lines
             .iter()
-            .try_for_each(|line| self.write(&mut known, &mut file, line))
+            .try_for_each(|line| self.write(&mut known, &mut file, line, None))
     }
 
     /// Reads what was written since, and returns the log, locked.
@@ -195,15 +206,22 @@ impl Settled {
         file.seek(SeekFrom::Start(known.size)).map_err(failed)?;
         let mut text = String::new();
         file.read_to_string(&mut text).map_err(failed)?;
-        text.lines().for_each(|line| known.learn(line));
+        text.lines().for_each(|line| known.learn(line, None));
         known.size = size;
         Ok(file)
     }
 
-    fn write(&self, known: &mut Known, file: &mut File, line: &str) -> Result<()> {
+    /// Writes a line of what came at that time, if it came.
+    fn write(
+        &self,
+        known: &mut Known,
+        file: &mut File,
+        line: &str,
+        at: Option<Instant>,
+    ) -> Result<()> {
         let failed = |e| home::at(&self.path, e);
         file.write_all(line.as_bytes()).map_err(failed)?;
-        known.learn(line.trim_end());
+        known.learn(line.trim_end(), at);
         known.size += line.len() as u64;
         if known.lines <= MOST {
             return Ok(());
@@ -215,15 +233,17 @@ impl Settled {
         file.set_len(0).map_err(failed)?;
         file.seek(SeekFrom::Start(0)).map_err(failed)?;
         file.write_all(kept.as_bytes()).map_err(failed)?;
+        let youngest = std::mem::take(&mut known.youngest);
         *known = Known::default();
-        kept.lines().for_each(|line| known.learn(line));
+        kept.lines().for_each(|line| known.learn(line, None));
+        known.youngest = youngest;
         known.size = kept.len() as u64;
         Ok(())
     }
 }
 
 impl Known {
-    fn learn(&mut self, line: &str) {
+    fn learn(&mut self, line: &str, at: Option<Instant>) {
         self.lines += 1;
         let words: Vec<&str> = line.split(' ').collect();
         match words[..] {
@@ -236,9 +256,8 @@ impl Known {
                     ids.push(message_id.to_owned());
                 }
                 let from = (sender.to_owned(), priority.to_owned());
-                let youngest = self.youngest.entry(from).or_default();
-                if occurrence == "-" && youngest.as_str() < id {
-                    *youngest = id.to_owned();
+                if occurrence == "-" {
+                    self.youngest.entry(from).or_default().came(at, id);
                 }
             }
             ["gave", message_id] => self.let_go(message_id),
@@ -263,8 +282,29 @@ impl Known {
     /// What the same sender sent after this and came before it. The first 13 characters of an id are its milliseconds.
     fn sent_later(&self, frame: &Frame) -> Option<String> {
         let from = (frame.sender.clone(), frame.priority.clone());
-        let youngest = self.youngest.get(&from)?;
+        let youngest = self.youngest.get(&from)?.until(frame.at)?;
         let is_later = youngest.get(..13)? > frame.id.get(..13)?;
         is_later.then(|| format!("it was sent before {youngest}, which came first"))
+    }
+}
+
+impl Youngest {
+    fn came(&mut self, at: Option<Instant>, id: &str) {
+        let next = self.0.partition_point(|(came, _)| *came <= at);
+        if next > 0 && self.0[next - 1].1.as_str() >= id {
+            return;
+        }
+        self.0.insert(next, (at, id.to_owned()));
+        self.0
+            .retain(|(came, other)| *came < at || other.as_str() >= id);
+        if self.0.len() > STEPS {
+            self.0.pop_front();
+        }
+    }
+
+    /// The youngest of those that came until then.
+    fn until(&self, at: Instant) -> Option<&str> {
+        let next = self.0.partition_point(|(came, _)| *came <= Some(at));
+        Some(&self.0.get(next.checked_sub(1)?)?.1)
     }
 }

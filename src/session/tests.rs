@@ -91,7 +91,7 @@ fn in_the_open() -> Option<Value> {
 }
 
 impl Exchange for Session {
-    async fn call(&self, function: &str, arguments: &Map<String, Value>) -> Result<Value> {
+    async fn exchange(&self, function: &str, arguments: &Map<String, Value>) -> Result<Arrived> {
         self.exchange(Instant::now(), function, arguments).await
     }
 }

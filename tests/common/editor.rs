@@ -214,6 +214,7 @@ pub fn sends_in_order(from: &mut Editor, to: &mut Editor, address: impl Fn(u32) 
         texts,
         (0..50).map(|n| json!(n.to_string())).collect::<Vec<_>>()
     );
+    assert!(got.iter().all(|m| m.get("late").is_none()), "{got:?}");
     to.call(
         "reply",
         json!({"message_id": got[0]["message_id"], "message": "here"}),

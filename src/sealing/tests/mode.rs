@@ -65,10 +65,10 @@ async fn a_mesh_that_is_sealed_meanwhile_gets_nothing_plain() {
 struct Refusing<'a>(&'a Relay);
 
 impl Exchange for Refusing<'_> {
-    async fn call(&self, function: &str, arguments: &Map<String, Value>) -> Result<Value> {
+    async fn exchange(&self, function: &str, arguments: &Map<String, Value>) -> Result<Arrived> {
         match arguments.get("message") {
             Some(Value::String(_)) => Err(Error::new(400, "this mesh is sealed")),
-            _ => self.0.call(function, arguments).await,
+            _ => self.0.exchange(function, arguments).await,
         }
     }
 }

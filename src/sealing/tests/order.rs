@@ -3,6 +3,7 @@
 use super::world::*;
 use crate::sealing::{settled::Frame, *};
 use serde_json::json;
+use std::time::{Duration, Instant};
 
 #[tokio::test]
 async fn what_was_acknowledged_does_not_come_again() {
@@ -34,7 +35,7 @@ async fn what_was_acknowledged_does_not_come_again() {
 async fn what_comes_out_of_order_says_so() {
     let (ann, bob) = two();
     ann.say(json!({"to": "*", "message": "one"})).await.unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(3)).await;
+    tokio::time::sleep(Duration::from_millis(3)).await;
     ann.say(json!({"to": "*", "message": "two"})).await.unwrap();
     ann.carry(&bob);
     bob.relay.stored.lock().unwrap().reverse();
@@ -67,6 +68,7 @@ fn what_another_process_acknowledges_meanwhile_is_no_replay() {
         occurrence: "-".into(),
         message_id: "i".into(),
         asked,
+        at: Instant::now(),
     };
     there.take(&frame(there.mark().unwrap())).unwrap();
     let asked = here.mark().unwrap();
@@ -74,4 +76,39 @@ fn what_another_process_acknowledges_meanwhile_is_no_replay() {
     assert!(here.take(&frame(asked)).is_ok());
     let asked = here.mark().unwrap();
     assert!(here.take(&frame(asked)).unwrap_err().contains("replay"));
+}
+
+#[test]
+fn what_came_first_and_is_opened_last_is_not_late() {
+    let directory = tempfile::tempdir().unwrap();
+    let home = Home {
+        root: directory.path().to_owned(),
+    };
+    let start = Instant::now();
+    // Sent in the order of their numbers, and come at those times.
+    let late = |log: &Settled, sent: u32, came: u64| {
+        let id = format!("00000000-{sent:04}-7000-8000-000000000000");
+        let frame = Frame {
+            claim: "c".into(),
+            sender: "s".into(),
+            priority: "next".into(),
+            id: id.clone(),
+            occurrence: "-".into(),
+            message_id: id,
+            asked: 0,
+            at: start + Duration::from_millis(came),
+        };
+        log.take(&frame).unwrap().is_some()
+    };
+    let log = Settled::open(&home, "a");
+    assert!(!late(&log, 3, 3) && !late(&log, 1, 1) && !late(&log, 2, 2));
+    assert!(late(&log, 0, 2), "1 and 2 came before");
+    assert!(!late(&log, 9, 4) && !late(&log, 4, 3));
+    assert!(late(&log, 8, 4) && late(&log, 5, 5));
+    for n in 10..500 {
+        assert!(!late(&log, n, n.into()), "{n}");
+    }
+    assert!(late(&log, 6, 600) && !late(&log, 500, 600));
+    // What another process took, or this one before, came before all.
+    assert!(late(&Settled::open(&home, "a"), 7, 0));
 }

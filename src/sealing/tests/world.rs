@@ -29,12 +29,12 @@ pub struct Relay {
 pub type Bend = Box<dyn Fn(&str, &mut Result<Value>) + Send>;
 
 impl Exchange for Relay {
-    async fn call(&self, function: &str, arguments: &Map<String, Value>) -> Result<Value> {
+    async fn exchange(&self, function: &str, arguments: &Map<String, Value>) -> Result<Arrived> {
         let made = (function.to_owned(), arguments.clone());
         self.calls.lock().unwrap().push(made);
         let mut answer = self.answer(function, arguments);
         self.bend.lock().unwrap()(function, &mut answer);
-        answer
+        answer.map(Arrived::now)
     }
 }
 
