@@ -91,6 +91,10 @@ declare
 begin
   perform mesh_lib.settle(wait.seen);
   wait.messages := mesh_lib.claim(20, _claim, _from, wait.thread);
+  -- What retention took since may have answers here, and who is no party to a message may be to an answer.
+  if json_array_length(wait.messages) = 0 and wait.thread is not null and not exists (select from mesh_data.message m where m.reply_to = wait.thread) then
+    perform mesh_lib.message_to_read(wait.thread);
+  end if;
   if json_array_length(wait.messages) = 0 and wait.timeout > 0 then
     -- All null: the relay asks again at the next wake.
     wait.messages := null;

@@ -59,6 +59,22 @@ select t.take('commander', '{}', :'window'), t.answer('designer', t.asked(:'r'),
 select is(t.texts(t.does('commander', 'wait', jsonb_build_object('timeout', 5, 'thread', t.asked(:'r')), null, :'window') -> 'messages'), 'late', 'a late answer is waited for by its thread');
 select is(t.take('commander', '{}', :'window'), '', 'and is one message');
 
+
+-- Waiting in a thread that there is not
+select t.send('designer', 'backend', 'aside') as aside \gset
+select t.refuses(format('waiting %s s for answers to %s', n, w.what), 404, 'commander', 'wait', jsonb_build_object('timeout', n, 'thread', w.thread), null, :'window')
+from unnest(array[0, 5]) n, (values ('no message', gen_random_uuid()), ('a message between others', :'aside')) w (what, thread);
+select is(t.status_of('commander'), 'idle', 'is no wait that others see');
+select is(t.call('designer', 'wait', jsonb_build_object('timeout', 5, 'thread', :'aside')) -> 'answer', 'null', 'its sender waits');
+select is(t.texts(t.does('backend', 'wait', jsonb_build_object('timeout', 5, 'thread', :'aside')) -> 'messages'), 'aside', 'its recipient has it at once');
+select t.send('backend', 'commander,designer', 'told to both', jsonb_build_object('reply_to', :'aside'));
+select is(t.texts(t.does('commander', 'wait', jsonb_build_object('timeout', 5, 'thread', :'aside'), null, :'window') -> 'messages'), 'told to both', 'who is sent an answer to it');
+select is(t.call('commander', 'wait', jsonb_build_object('timeout', 5, 'thread', :'aside'), null, :'window') -> 'answer', 'null', 'may wait for the next');
+delete from mesh_data.message where message_id = :'aside';
+select is(t.texts(t.does('designer', 'wait', jsonb_build_object('timeout', 5, 'thread', :'aside')) -> 'messages'), 'told to both', 'an answer outlives its question');
+select is(t.call('designer', 'wait', jsonb_build_object('timeout', 5, 'thread', :'aside')) -> 'answer', 'null', 'and is waited after');
+select t.take('designer'), t.take('backend'), t.take('commander', '{}', :'window'), t.does('commander', 'wait', '{"timeout": 0}', null, :'window');
+
 -- One asks several
 select gen_random_uuid() as r \gset
 select t.ask(:'r', 'designer,backend');
