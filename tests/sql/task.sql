@@ -302,7 +302,13 @@ select mesh_lib.new_id(), a.mesh_id, 100 + n, 'x', a.agent_id, mesh_lib.now(), m
   select count(*)::integer from mesh_data.task k join mesh_data.mesh m using (mesh_id) where m.name = 'proj' and k.status in ('open', 'claimed'))) n where a.name = 'backend';
 select t.works('the 10,000th unfinished task', 'backend', 'create_task', '{"title": "x"}');
 select t.refuses('one more', 429, 'backend', 'create_task', '{"title": "x"}');
-select is(t.call('backend', 'claim_task') #>> '{answer,task}', '80', 'the next of 10,000 is found');
+-- As after an hour when there was hardly a task: joined the other way round, this takes minutes.
+update pg_class set reltuples = 0, relpages = 5 where oid in ('mesh_data.task'::regclass, 'mesh_data.presence'::regclass, 'mesh_data.session'::regclass, 'mesh_data.agent'::regclass)
+  or relkind = 'i' and relname in ('task_pkey', 'task_mesh_id_number_key', 'task_unfinished', 'task_claimed', 'task_of_a_request');
+set local statement_timeout = '10s';
+select is(t.call('backend', 'claim_task') #>> '{answer,task}', '80', 'the next of 10,000 is found, whatever the statistics say');
+select is(jsonb_array_length(t.does('backend', 'list_tasks', '{"limit": 100}')), 100, 'and what is to do is listed');
+set local statement_timeout = 0;
 
 -- In a sealed mesh notices are the server's own words, and readable to it
 select t.does('alice', 'set_mode', jsonb_build_object('mode', 'sealed', 'certificate', t.signed('alice', mesh_lib.now())), 'proj');
