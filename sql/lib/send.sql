@@ -379,7 +379,7 @@ create type mesh_lib.silence as (agent_id uuid, presence text, status text, conf
 
 -- What is answered to each letter: to its sender what became of the message, for each recipient; and to the relay which
 -- windows it can show it to at once. `after` is the mail such a window was owed before all of these letters: shown first, or the
--- relay must look for itself. `elsewhere`: a relay must look, as another has a window for it, or it was sent before.
+-- relay must look for itself. `elsewhere`: a relay must look, as another has a window for it.
 -- `agents` are all who get one of them. One plan for all sizes, whatever the statistics say: what is known of recipients is found
 -- by the array of their ids, and hashed. What is switched off counts as dear, and what is dear would be compiled.
 create function mesh_lib.answers(letters mesh_lib.letter[], messages mesh_data.message[], agents uuid[], owed mesh_lib.owed[], relay_id uuid)
@@ -434,7 +434,7 @@ begin
       case when o.sessions is not null and not l.duplicate then json_build_object('push', json_build_object('sessions', o.sessions,
         'after', o.after, 'boxes', case when l.boxes is not null then o.boxes end,
         'frame', (select mesh_lib.frame(m, s, null) from mesh_data.agent s where s.agent_id = m.sender_agent_id))) end,
-      coalesce(o.elsewhere, l.duplicate)
+      coalesce(o.elsewhere, false)
     from unnest(answers.letters) l
     left join outcome o on o.message_id = l.message_id
     left join listed i on i.message_id = l.message_id

@@ -51,6 +51,15 @@ heard a >/dev/null; heard b >/dev/null
 is "$(run_sql -c "select count(*) from mesh_data.message m join mesh_data.agent a on a.agent_id = m.sender_agent_id where a.name = 'two' and m.body = 'same' and a.mesh_id = (select mesh_id from mesh_data.mesh where name = 'race')")" 22 \
   "twenty times twice at once: twenty messages"
 
+# Relays hear of what is new, and not of what was sent before
+run_sql -o /dev/null -c "select t.open('one', 'pinged')" -c "update mesh_data.presence p set relay_id = gen_random_uuid() from t.session s where s.session_id = p.session_id and s.who = 'onepinged'"
+tell b "listen mesh"; heard b >/dev/null
+tell a "$(keyed ping same)"; heard a >/dev/null
+tell b "select 'heard'"; is "$(heard b | grep -c 'notification "mesh"')" 1 "relays hear of what is sent with a key"
+tell a "$(keyed ping same)"; is "$(heard a)" "200 true" "when it is sent again"
+tell b "select 'heard'"; is "$(heard b | grep -c 'notification "mesh"')" 0 "they hear nothing"
+tell b "unlisten mesh"; heard b >/dev/null
+
 # Crossing: one to two, two to one, and to all, in batches of one transaction each
 batch() {
   echo "select string_agg(c.status::text, ' ') from mesh_lib.call((select array_agg(t.token(w)) from unnest(array[$1]) w), array_fill(null::text, array[3]), array_fill(null::text, array[3]),
