@@ -11,12 +11,20 @@ declare
     mesh_lib.priority(ask_agent.priority), key => 'ask ' || ask_agent.request_id);
   _earlier constant mesh_data.idempotency := mesh_lib.sent_as(_letter.key);
   _asked uuid := _earlier.message_id;
+  -- Without a request_id the next run would ask again.
+  _waits constant boolean := ask_agent.timeout > 0 and ask_agent.request_id is not null;
   _recipients json;
   _open uuid[];
 begin
   if _asked is null then
     -- Only the first run settles: a later one would settle what this very call claimed.
     perform mesh_lib.settle(ask_agent.seen);
+    -- One's presence is locked after one's inbox, and before the pool of a role, as by who arrives or edits that pool.
+    if _waits then
+      perform mesh_lib.begin_wait(ask_agent.timeout);
+    else
+      perform mesh_lib.end_wait();
+    end if;
     select s.message_id, s.recipients into _asked, _recipients from mesh_lib.send_one(_letter) s;
     if json_array_length(_recipients) = 0 then
       perform mesh_lib.fail(404, 'there is nobody to ask: this address means nobody but you', 'mesh peers');
@@ -28,13 +36,11 @@ begin
   end if;
 
   ask_agent.waiting_for := mesh_lib.unanswered(_asked);
-  -- Without a request_id the next run would ask again.
-  if cardinality(ask_agent.waiting_for) > 0 and ask_agent.timeout > 0 and ask_agent.request_id is not null then
+  if _waits and cardinality(ask_agent.waiting_for) > 0 then
     ask_agent.waiting_for := null;
     perform mesh_lib.begin_wait(ask_agent.timeout);
     return;
   end if;
-  perform mesh_lib.end_wait();
   select coalesce(json_agg(mesh_lib.frame(m, d.box) order by d.position), '[]'), array_agg(d.message_id) filter (where d.state in ('queued', 'delivered'))
   into ask_agent.answers, _open
   from mesh_data.message m join mesh_data.delivery d on d.message_id = m.message_id and d.agent_id = (select mesh_lib.my_agent())
@@ -44,6 +50,7 @@ begin
     ask_agent.claim := gen_random_uuid();
     perform mesh_lib.claim(cardinality(_open), ask_agent.claim, among => _open);
   end if;
+  perform mesh_lib.end_wait();
   ask_agent.message_id := _asked;
   ask_agent.unread := mesh_lib.unread();
   ask_agent.pending := cardinality(ask_agent.waiting_for) > 0;

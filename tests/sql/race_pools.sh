@@ -90,6 +90,18 @@ tell b "select 'heard'"; is "$(heard b | grep -c 'notification "mesh"')" 1 "rela
 tell b "unlisten mesh"; heard b >/dev/null
 close
 
+# A member of a pool asks it while somebody edits it
+run_sql -o /dev/null -c "select t.does('one', 'create_room', '{\"name\": \"hall\", \"members\": [\"two\"], \"mode\": \"moderated\"}')" -c "$(edit '"two"')" -c "select t.open('one', 'asking')"
+session c
+tell c "begin; select count(*) from (select from mesh_data.room where name = 'hall' for update) r"; heard c >/dev/null
+tell a "select coalesce(x ->> 'status', 'none') || (x ->> 'answer' is null) from t.call('one', 'ask_agent', jsonb_build_object('to', 'role:x,#hall', 'message', 'asked', 'timeout', 5, 'request_id', gen_random_uuid()), null, t.window('oneasking')) x"
+is "$(blocked a)" blocked "an ask to a role has found nobody there, and waits for something else"
+tell b "$(edit '"one", "two"')"; is "$(blocked b)" blocked "who puts the one who asks into the pool waits for it"
+tell c commit; heard c
+is "$(heard a)" 200true "it goes on and waits for its answer"
+is "$(heard b)" 200 "and the pool is edited"
+close
+
 # A circle of two batches
 tell a "begin; $(send circle)"; heard a >/dev/null
 tell b "begin; $(send circle)"; heard b >/dev/null
@@ -101,7 +113,6 @@ is "$(where circle | sed 's/one/given/g; s/two/given/g')" "given" "and the mail 
 close
 
 # Everybody at once, for a while
-session c
 for n in $(seq 40); do
   tell c "$(send "s$n")"
   if [ $((n % 5)) = 0 ]; then close; fi
