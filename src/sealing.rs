@@ -24,7 +24,7 @@ use crate::{
 };
 pub use open::{SERVER, UNOPENED};
 pub use people::certified;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use settled::Settled;
 use std::{
     collections::HashMap,
@@ -103,6 +103,30 @@ struct Me {
     settled: Settled,
 }
 
+/// Why nothing is sent with a key that means several meshes, or none: ME400, with those the relay names.
+async fn which_mesh(exchange: &impl Exchange) -> Error {
+    let meshes = exchange.call("list_meshes", &Map::new()).await;
+    let meshes = meshes.unwrap_or_default();
+    let meshes: Vec<_> = meshes.as_array().into_iter().flatten().collect();
+    let name = |mesh: &&Value| {
+        let name = mesh["mesh"].as_str()?;
+        let is_one = meshes.iter().filter(|m| m["mesh"] == name).count() == 1;
+        Some(match mesh["owner"].as_str() {
+            Some(owner) if !is_one => format!("{owner}/{name}"),
+            _ => name.to_owned(),
+        })
+    };
+    let names: Vec<_> = meshes.iter().filter_map(name).collect();
+    let next = match names.first() {
+        Some(name) => format!("mesh --mesh {name} …"),
+        None => "mesh projects".to_owned(),
+    };
+    let mut error =
+        Error::new(400, "which mesh? Name one with --mesh: nothing was sent").hint(next);
+    error.data = Some(json!({"candidates": names}));
+    error
+}
+
 impl Sealing {
     pub fn new(home: &Home, keys: Keys) -> Sealing {
         Sealing {
@@ -140,8 +164,7 @@ impl Sealing {
         }
         let Some(mut me) = self.me(exchange).await? else {
             if says {
-                let message = "which mesh? Name one with --mesh: the relay does not say which one this key means, and nothing was sent";
-                return Err(Error::new(400, message).hint("mesh projects"));
+                return Err(which_mesh(exchange).await);
             }
             return exchange.call(&function.name, arguments).await;
         };

@@ -3,7 +3,7 @@
 use super::{Exchange, Sealing, open::Content, send::object};
 use crate::{
     crypto::envelope::{self, Reader},
-    error::{Error, Result},
+    error::Result,
 };
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -26,10 +26,9 @@ pub struct Granted {
 impl Sealing {
     /// Grants `agent` all it asks for that this machine can read and believes. ME409 when its key has changed.
     pub async fn grant(&self, exchange: &impl Exchange, agent: &str) -> Result<Granted> {
-        let me = self
-            .me(exchange)
-            .await?
-            .ok_or_else(|| Error::new(400, "which mesh?").hint("mesh list"))?;
+        let Some(me) = self.me(exchange).await? else {
+            return Err(super::which_mesh(exchange).await);
+        };
         self.must_hold_identity(&me)?;
         let mut granted = Granted {
             agent: agent.to_owned(),

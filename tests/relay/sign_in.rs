@@ -122,3 +122,21 @@ fn a_hello_that_another_signed_or_that_was_changed_is_refused() {
         "ME400"
     );
 }
+
+#[test]
+fn an_account_in_several_meshes_is_told_which_when_it_does_not_say() {
+    let pair = Pair::new();
+    pair.owner.open_mesh("two");
+    let commands: [&[&str]; 2] = [&["send", "bob", "hi"], &["grant", "bob"]];
+    for command in commands {
+        let refused = pair.owner.refused(command);
+        assert_eq!(refused["code"], "ME400", "{command:?}: {refused}");
+        assert_eq!(
+            (&refused["data"]["candidates"], &refused["hint"]),
+            (&json!(["proj", "two"]), &json!("mesh --mesh proj …")),
+            "{command:?}: {refused}"
+        );
+    }
+    let sent = ["--mesh", "proj", "send", "bob", "hi"];
+    assert_eq!(pair.owner.json(&sent)["recipients"][0]["agent"], "bob");
+}
