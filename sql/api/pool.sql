@@ -28,7 +28,7 @@ begin
     perform mesh_lib.fail(409, format('there is a pool %L already', create_pool.pool), 'mesh pool edit ' || create_pool.pool);
   end if;
   perform mesh_lib.set_pool_agents(_pool, create_pool.agents);
-  perform mesh_lib.take_waiting(mesh_lib.role_agents(_pool.mesh_id, 'role:' || _pool.name), _pool.pool_id);
+  perform mesh_lib.hand_out(_pool);
   perform mesh_lib.record(_pool.mesh_id, 'pool_created', jsonb_build_object('pool', _pool.name));
   create_pool.agents := mesh_lib.pool_agent_names(_pool.pool_id);
   create_pool.fallback := _pool.fallback;
@@ -68,7 +68,7 @@ begin
   where p.pool_id = _pool.pool_id returning p.* into _pool;
   if edit_pool.agents is not null then
     perform mesh_lib.set_pool_agents(_pool, edit_pool.agents);
-    perform mesh_lib.take_waiting(mesh_lib.role_agents(_pool.mesh_id, 'role:' || _pool.name), _pool.pool_id);
+    perform mesh_lib.hand_out(_pool);
   end if;
   perform mesh_lib.record(_pool.mesh_id, 'pool_edited', jsonb_build_object('pool', _pool.name));
   edit_pool.pool := _pool.name;
@@ -101,7 +101,7 @@ declare
 begin
   perform mesh_lib.must_manage();
   delete from mesh_data.pool p where p.pool_id = _pool.pool_id;
-  perform mesh_lib.take_waiting(mesh_lib.role_agents(_pool.mesh_id, 'role:' || _pool.name), _pool.pool_id);
+  perform mesh_lib.hand_out(_pool);
   perform mesh_lib.record(_pool.mesh_id, 'pool_deleted', jsonb_build_object('pool', _pool.name));
   delete_pool.deleted := _pool.name;
   delete_pool.waiting := mesh_lib.waiting_at(_pool.pool_id);

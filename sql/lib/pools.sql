@@ -227,6 +227,12 @@ $$;
 alter function mesh_lib.take_waiting(uuid[], uuid) owner to mesh_definer;
 grant execute on function mesh_lib.take_waiting(uuid[], uuid) to mesh_agent;
 
+-- Called by definers, when a pool was made, edited or deleted: whom its name means now takes what waits there.
+create function mesh_lib.hand_out(pool mesh_data.pool) returns void
+language sql volatile set search_path = '' as $$
+  select mesh_lib.take_waiting(mesh_lib.role_agents((hand_out.pool).mesh_id, 'role:' || (hand_out.pool).name), (hand_out.pool).pool_id)
+$$;
+
 -- Give what waits at a pool to the first of these agents, and what that one may not have or hold to the next: not its own
 -- mail, not from whom it blocks, nothing it has already, no more than its inbox takes. Returns how many were given.
 create function mesh_lib.hand_over(pool_id uuid, agents uuid[]) returns bigint
