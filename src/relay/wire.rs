@@ -6,6 +6,7 @@ use crate::error::Error;
 use futures_util::{SinkExt, StreamExt};
 use hyper_tungstenite::HyperWebsocketStream;
 use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
+use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
@@ -22,6 +23,8 @@ pub struct Wire {
     writing: Option<(usize, Instant)>,
     /// whether the client takes nothing any more; what it said before may still be there to read
     is_deaf: bool,
+    /// whether the client said what is no message, so that nothing after it is one
+    is_garbled: bool,
     ping_at: Instant,
     heard_at: Instant,
 }
@@ -41,6 +44,7 @@ impl Wire {
             outbox,
             writing: None,
             is_deaf: false,
+            is_garbled: false,
             ping_at: now + PING,
             heard_at: now,
         }
@@ -71,6 +75,7 @@ impl Wire {
             match event {
                 Event::Heard(heard) => {
                     self.heard_at = Instant::now();
+                    self.is_garbled = matches!(heard, Some(Err(_)));
                     return heard;
                 }
                 Event::Wrote(wrote) => {
@@ -127,6 +132,11 @@ impl Wire {
         .await;
         // Closing with unread bytes would reset the connection and lose what was just written.
         let _ = timeout(Duration::from_secs(1), async {
+            if self.is_garbled {
+                // On the heap, or each socket would keep the room for it from the start.
+                let mut rest = vec![0; 4096];
+                while let Ok(1..) = self.stream.get_mut().read(&mut rest).await {}
+            }
             while let Some(Ok(_)) = self.stream.next().await {}
         })
         .await;

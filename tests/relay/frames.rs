@@ -131,7 +131,7 @@ fn malformed_frames_are_answered_and_the_socket_goes_on() {
 fn a_frame_that_is_too_large_ends_the_socket_with_the_reason() {
     let pair = Pair::new();
     let mut bob = Socket::connect(&pair.relay, &pair.bob.token);
-    let large = "x".repeat(2 << 20);
+    let large = "x".repeat(16 << 20);
     bob.say(json!({"id": 1, "call": "send_message", "args": {"message": large}}).to_string());
     assert_eq!(bob.ended()["code"], "ME413");
     assert_eq!(pair.relay.health(), 200);
