@@ -76,7 +76,8 @@ begin
   if list_messages."limit" not between 1 and 1000 then
     perform mesh_lib.fail(400, 'limit is 1 to 1,000', '');
   end if;
-  perform mesh_lib.refuse_search(_me.mesh_id, _query, 'mesh history --grep ' || quote_literal(list_messages.query));
+  perform mesh_lib.refuse_search(_me.mesh_id, _query, concat_ws(' ', 'mesh history', mesh_lib.shell_word(list_messages."with"),
+    '--room ' || mesh_lib.shell_word(list_messages.room), '--grep ' || mesh_lib.shell_word(list_messages.query)));
   if _room is not null then
     return query
       select m.message_id, m.sent_at, a.name, m.address, coalesce(m.body, m.notice), m.reply_to, m.data, mesh_lib.envelope_for(m, _me.agent_id)

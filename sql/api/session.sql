@@ -13,7 +13,7 @@ create policy presence_update on mesh_data.presence for update to mesh_agent
   using (session_id = (select (mesh_lib.me()).session_id)) with check (session_id = (select (mesh_lib.me()).session_id));
 
 grant select on mesh_data.activity to mesh_agent;
-grant insert (agent_id, mesh_id), update (status, summary, status_at, heard_at, taken_message_id) on mesh_data.activity to mesh_agent;
+grant insert (agent_id, mesh_id), update (status, summary, status_at, heard_at, reported_at) on mesh_data.activity to mesh_agent;
 create policy activity_select on mesh_data.activity for select to mesh_agent
   using (mesh_id = any ((select mesh_lib.my_meshes())::uuid[]));
 create policy activity_insert on mesh_data.activity for insert to mesh_agent

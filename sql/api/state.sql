@@ -207,7 +207,7 @@ begin
   where s.mesh_id = (select mesh_lib.my_mesh()) and s.key = fail_version.key;
   perform mesh_lib.fail(409, case when _now.value is null then format('%L is not set, and has no version %s', fail_version.key, fail_version.if_version)
       else format('%L has version %s, set by %s', fail_version.key, _now.version, _now.name) end,
-    'mesh state get ' || case when fail_version.key ~ '^[A-Za-z0-9/._-]+$' then fail_version.key else quote_literal(fail_version.key) end,
+    'mesh state get ' || mesh_lib.shell_word(fail_version.key),
     jsonb_build_object('key', fail_version.key, 'value', _now.value, 'version', case when _now.value is null then 0 else _now.version end,
       'set_by', _now.name, 'changed_at', _now.changed_at));
 end

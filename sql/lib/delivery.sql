@@ -21,22 +21,12 @@ begin
   -- Who works and looks after its mail is still at it.
   update mesh_data.activity v set heard_at = mesh_lib.now()
   where v.agent_id = (select mesh_lib.my_agent()) and v.status = 'working' and v.heard_at < mesh_lib.now() - interval '1 minute';
-  with settled as (
-    update mesh_data.delivery d
-    set state = case when settle.seen is null or d.claim_id = settle.seen then 'acknowledged' else d.state end,
-      settled_at = case when settle.seen is null or d.claim_id = settle.seen then mesh_lib.now() end,
-      claim_id = case when settle.seen is null or d.claim_id = settle.seen then d.claim_id end,
-      claimant_id = case when settle.seen is null or d.claim_id = settle.seen then d.claimant_id end
-    where d.agent_id = (select mesh_lib.my_agent()) and d.state in ('queued', 'delivered') and d.claimant_id = (select mesh_lib.claimant())
-    returning d.message_id, d.position, d.state
-  )
-  -- Who gave the caller its task is asked for when it is done; answers give none.
-  update mesh_data.activity v set taken_message_id = t.message_id
-  from (
-    select m.message_id from settled s join mesh_data.message m on m.message_id = s.message_id
-    where s.state = 'acknowledged' and m.reply_to is null order by s.position desc limit 1
-  ) t
-  where v.agent_id = (select mesh_lib.my_agent());
+  update mesh_data.delivery d
+  set state = case when settle.seen is null or d.claim_id = settle.seen then 'acknowledged' else d.state end,
+    settled_at = case when settle.seen is null or d.claim_id = settle.seen then mesh_lib.now() end,
+    claim_id = case when settle.seen is null or d.claim_id = settle.seen then d.claim_id end,
+    claimant_id = case when settle.seen is null or d.claim_id = settle.seen then d.claimant_id end
+  where d.agent_id = (select mesh_lib.my_agent()) and d.state in ('queued', 'delivered') and d.claimant_id = (select mesh_lib.claimant());
 end
 $$;
 

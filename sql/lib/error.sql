@@ -10,6 +10,11 @@ end
 $$;
 comment on function mesh_lib.fail is 'Refuse the call: status is the HTTP status, hint a command to run or empty, data is JSON for programs.';
 
+-- A word of a command in a hint, as a shell reads it.
+create function mesh_lib.shell_word(word text) returns text
+language sql immutable return case when shell_word.word ~ '^[A-Za-z0-9_./:,@][A-Za-z0-9_./:,@-]*$' then shell_word.word
+  else '''' || replace(shell_word.word, '''', '''\''''') || '''' end;
+
 -- The status of an error that is not ours.
 create function mesh_lib.status_of(sqlstate text) returns integer
 language sql immutable set search_path = '' as $$

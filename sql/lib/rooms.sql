@@ -252,29 +252,41 @@ begin
 end
 $$;
 
+-- ME409 with whose turn it is, unless this agent may speak in a room now. False: it speaks, and takes nobody's turn.
+create function mesh_lib.check_turn(room mesh_data.room, agent_id uuid) returns boolean
+language plpgsql stable set search_path = '' as $$
+declare
+  _turn uuid;
+  _turn_name text;
+begin
+  if (check_turn.room).mode = 'round-robin' and exists (select from mesh_data.agent a where a.agent_id = check_turn.agent_id and a.kind = 'person') then
+    -- Turns are for agents: a person speaks at any time.
+    return false;
+  end if;
+  _turn := mesh_lib.floor_of(check_turn.room);
+  if (check_turn.room).mode = 'reactive' and check_turn.agent_id = (check_turn.room).floor_agent_id then
+    perform mesh_lib.fail(409, format('you spoke last in #%s: wait until somebody else has spoken', (check_turn.room).name), '');
+  elsif _turn <> check_turn.agent_id and ((check_turn.room).mode <> 'moderated' or check_turn.agent_id <> (check_turn.room).moderator_agent_id) then
+    _turn_name := (select a.name from mesh_data.agent a where a.agent_id = _turn);
+    perform mesh_lib.fail(409, format('it is the turn of %s in #%s', _turn_name, (check_turn.room).name), 'mesh room list', jsonb_build_object('turn', _turn_name));
+  end if;
+  return true;
+end
+$$;
+
 -- An agent speaks: the floor moves on, or ME409 with whose turn it is. The room is locked until the message is there.
 create function mesh_lib.take_floor(room_id uuid, agent_id uuid) returns void
 language plpgsql volatile set search_path = '' as $$
 declare
   _room mesh_data.room;
-  _turn uuid;
-  _turn_name text;
   _next uuid;
 begin
   select r.* into _room from mesh_data.room r where r.room_id = take_floor.room_id for no key update;
   if _room.closed_at is not null then
     perform mesh_lib.fail_closed(_room.name);
   end if;
-  if _room.mode = 'round-robin' and exists (select from mesh_data.agent a where a.agent_id = take_floor.agent_id and a.kind = 'person') then
-    -- Turns are for agents: a person speaks at any time, and takes nobody's turn.
+  if not mesh_lib.check_turn(_room, take_floor.agent_id) then
     return;
-  end if;
-  _turn := mesh_lib.floor_of(_room);
-  if _room.mode = 'reactive' and take_floor.agent_id = _room.floor_agent_id then
-    perform mesh_lib.fail(409, format('you spoke last in #%s: wait until somebody else has spoken', _room.name), '');
-  elsif _turn <> take_floor.agent_id and (_room.mode <> 'moderated' or take_floor.agent_id <> _room.moderator_agent_id) then
-    _turn_name := (select a.name from mesh_data.agent a where a.agent_id = _turn);
-    perform mesh_lib.fail(409, format('it is the turn of %s in #%s', _turn_name, _room.name), 'mesh room list', jsonb_build_object('turn', _turn_name));
   end if;
   _next := case _room.mode when 'round-robin' then mesh_lib.next_speaker(_room.room_id, take_floor.agent_id)
     when 'reactive' then take_floor.agent_id else _room.floor_agent_id end;

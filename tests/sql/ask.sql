@@ -128,6 +128,7 @@ select is(t.state(:'one', 'backend'), 'acknowledged', 'an answer acknowledges wh
 select t.refuses('who is no party to a message does not answer it: ' || w, 404, w, 'reply', jsonb_build_object('message_id', :'two', 'message', 'x')) from unnest(array['commander', 'scout']) w;
 select t.refuses('nor one that is not there', 404, 'backend', 'reply', jsonb_build_object('message_id', gen_random_uuid(), 'message', 'x'));
 select t.refuses('nor one''s own', 400, 'designer', 'reply', jsonb_build_object('message_id', :'two', 'message', 'x'));
+select is(t.call('designer', 'reply', jsonb_build_object('message_id', m, 'message', 'x')) #>> '{answer,hint}', h, 'which says how to send another') from (values (:'all'::uuid, $$mesh send '*' "…"$$), (:'two', 'mesh send backend "…"')) c (m, h);
 select t.refuses('an empty answer', 400, 'backend', 'reply', jsonb_build_object('message_id', :'two', 'message', ''));
 select t.open('designer', ' again', '{"takeover": true}');
 select is(t.answer('backend', :'one', 'late') ->> 'to', 'designer', 'an answer reaches the agent in whatever window');
@@ -184,7 +185,23 @@ select is(t.done('backend', '{}', :'backend') ->> 'reported_to', 'commander', 'w
 select t.send('designer', 'backend', 'one more task'), t.take('backend', '{}', :'backend'), t.take('backend', '{}', :'backend');
 select is(t.done('backend', '{}', :'backend') ->> 'reported_to', 'designer', 'a task that was acknowledged meanwhile still says to whom');
 select is(t.done('backend', '{}', :'backend') ->> 'reported_to', 'commander', 'once');
-update mesh_data.activity set taken_message_id = null;
+select t.send('alice', 'backend', 'aside'), t.send('designer', 'backend', 'by hand') as task, t.take('backend', '{}', :'backend') \gset
+select t.does('backend', 'ack_messages', jsonb_build_object('message_ids', (select array_agg(d.message_id) from mesh_data.delivery d join mesh_data.agent a using (agent_id) where a.name = 'backend' and d.state = 'queued')), null, :'backend');
+select t.done('backend', '{"request_id": "00000000-0000-4000-8000-000000000002"}', :'backend') as done \gset
+select is(:'done'::jsonb ->> 'reported_to', 'designer', 'so does one that was acknowledged by ack_messages');
+select is((select m.reply_to from mesh_data.message m where m.message_id = (:'done'::jsonb ->> 'message_id')::uuid), :'task', 'which the report answers');
+select is(t.done('backend', '{"request_id": "00000000-0000-4000-8000-000000000002"}', :'backend') ->> 'message_id', :'done'::jsonb ->> 'message_id', 'run again it is the same report');
+select is(t.done('backend', '{}', :'backend') ->> 'reported_to', 'commander', 'and another report is on nothing');
+select gen_random_uuid() as r \gset
+select t.ask(:'r', 'backend'), t.send('designer', 'backend', 'an answer', jsonb_build_object('reply_to', t.send('backend', 'designer', 'a question'))), t.take('backend', '{}', :'backend');
+select t.does('backend', 'ack_messages', jsonb_build_object('message_ids', array[t.asked(:'r')]), null, :'backend');
+select t.take('backend', '{}', :'backend');
+select is(t.done('backend', '{}', :'backend') ->> 'reported_to', 'commander', 'a task comes before an answer that was taken after it');
+select is(t.texts(t.ask(:'r', 'backend') -> 'answers'), 'the header is done', 'and a report answers who asked');
+select t.send('designer', 'backend', 'of yesterday'), t.take('backend', '{}', :'backend'), t.take('backend', '{}', :'backend'), t.done('backend', '{"to": "commander"}', :'backend');
+select is(t.done('backend', '{}', :'backend') ->> 'reported_to', 'commander', 'what was taken before a report to somebody else is reported on');
+select t.take('designer'), t.take('designer'), t.take('commander', '{}', :'window'), t.take('commander', '{}', :'window'), t.take('alice'), t.take('alice');
+update mesh_data.activity set reported_at = mesh_lib.now();
 select is(t.done('commander') ->> 'reported_to', 'alice', 'of commander to the owner');
 select is(t.done('backend', '{"to": "alice, designer"}', :'backend') ->> 'reported_to', 'alice, designer', 'or to whom it says');
 select t.send('designer', 'backend', 'not arrived'), t.take('backend', '{}', :'backend');
@@ -195,10 +212,53 @@ select is(t.done('backend', '{}', :'backend') ->> 'status', 'dnd', 'who does not
 select t.refuses('a summary of two lines', 400, 'backend', 'done', jsonb_build_object('summary', E'a\nb'));
 select t.refuses('an empty summary', 400, 'backend', 'done', '{"summary": ""}');
 select t.refuses('a summary that is too long', 413, 'backend', 'done', jsonb_build_object('summary', repeat('x', 501)));
+
+-- A report goes to who takes it
+create function t.given(room text) returns jsonb language sql volatile as $$ select t.does('backend', 'set_status', '{"status": "working"}') from (select t.send('designer', room, 'in ' || room)) s $$;
+create function t.report() returns text language sql volatile as $$ select concat_ws(' ', d ->> 'reported_to', d ->> 'status') from (select t.take('backend', '{}', t.window('backend'))) k, lateral (select t.done('backend', '{}', t.window('backend')) as d offset 0) r $$;
+select t.does('designer', 'create_room', '{"name": "round", "members": ["commander", "backend"], "mode": "round-robin"}'), t.does('designer', 'create_room', '{"name": "closed", "members": ["backend"]}'),
+  t.does('designer', 'create_room', '{"name": "left", "members": ["commander", "backend"]}'), t.does('designer', 'create_room', '{"name": "last", "members": ["backend"], "mode": "reactive"}');
+select t.given('#round');
+select t.refuses('a report to a room, out of turn', 409, 'backend', 'done', '{"summary": "x", "to": "#round"}', null, :'backend');
+select is(t.call('backend', 'done', '{"summary": "x", "to": "#round"}', null, :'backend') #>> '{answer,hint}', 'mesh done "…" --to <agent>', 'says how to report to somebody else');
+select is(t.report(), 'designer idle', 'a report on what was said in a room goes to who said it, when it is another''s turn there');
+select is((select m.address || ' ' || r.body from mesh_data.message m join mesh_data.message r on r.message_id = m.reply_to where m.body = 'the header is done' order by m.message_id desc limit 1), 'designer in #round', 'and answers it');
+select t.send('commander', '#round', 'your turn');
+select is(t.report(), '#round idle', 'and to the room in its turn');
+select t.given('#last');
+select is(t.report(), '#last idle', 'also where the last to speak is silent');
+select t.given('#last');
+select t.send('backend', '#last', 'I go first');
+select is(t.report(), 'designer idle', 'until then it goes to who spoke before');
+select t.given('#closed');
+select t.does('designer', 'close_room', '{"room": "closed"}');
+select is(t.report(), 'designer idle', 'when the room was closed');
+select t.given('#left');
+select t.does('backend', 'leave_room', '{"room": "left"}');
+select is(t.report(), 'designer idle', 'when the reporter left it');
+select t.given('backend');
+select t.does('designer', 'block_agent', '{"agent": "backend"}');
+select is(t.report(), 'commander idle', 'to commander when who gave the task takes nothing from it');
+select t.does('designer', 'unblock_agent', '{"agent": "backend"}'), t.given('backend');
+select t.does('designer', 'block_agent', '{"agent": "backend"}'), t.does('commander', 'block_agent', '{"agent": "backend"}');
+select is(t.report(), 'alice idle', 'to the owner when commander does not either');
+select t.does('designer', 'unblock_agent', '{"agent": "backend"}');
+select t.send('designer', 'backend', 'for nobody'), t.take('backend', '{}', :'backend');
+select t.does('designer', 'block_agent', '{"agent": "backend"}'), t.does('alice', 'block_agent', '{"agent": "backend"}', 'proj');
+select t.refuses('a report that nobody takes', 403, 'backend', 'done', '{"summary": "x"}', null, :'backend');
+select is(t.call('backend', 'done', '{"summary": "x"}', null, :'backend') #> '{answer,data,agent}', '"designer"', 'says who gave the task');
+select t.does('alice', 'unblock_agent', '{"agent": "backend"}', 'proj'), t.does('designer', 'unblock_agent', '{"agent": "backend"}'), t.does('commander', 'unblock_agent', '{"agent": "backend"}');
+select t.done('backend', '{}', :'backend'), t.given('backend');
+select t.take('commander', '{}', :'window'), t.take('commander', '{}', :'window'), t.take('backend', '{}', :'backend');
+select t.send('alice', 'designer', 'more') from generate_series(1, 3);
+create or replace function mesh_lib.inbox_limit() returns integer language sql immutable set search_path = '' as 'select 3';
+select is(t.report(), 'commander idle', 'a full inbox takes nothing');
+create or replace function mesh_lib.inbox_limit() returns integer language sql immutable set search_path = '' as 'select 10000';
+select t.take('designer'), t.take('designer'), t.take('alice'), t.take('alice'), t.take('commander', '{}', :'window'), t.take('commander', '{}', :'window');
 select t.does('alice', 'remove_agent', '{"agent": "commander"}', 'proj');
 select is(t.done('backend') ->> 'reported_to', 'alice', 'without a commander a report goes to the owner');
 select t.take('alice'), t.take('alice');
-update mesh_data.activity set taken_message_id = null;
+update mesh_data.activity set reported_at = mesh_lib.now();
 select t.refuses('the owner has nobody to report to', 404, 'alice', 'done', '{"summary": "x"}', 'proj');
 
 -- Profiles

@@ -114,6 +114,10 @@ select ok((select bool_and(r ->> 'waits_for' is not null) from jsonb_array_eleme
 select is(jsonb_array_length(t.does('designer', 'message_status', jsonb_build_object('message_id', :'sent'::jsonb -> 'message_id'))),
   (select sum(c.value::integer)::integer from jsonb_each_text(:'sent'::jsonb -> 'counts') c), 'message_status lists all');
 select is(t.does('designer', 'send_message', '{"to": "*", "message": "y", "key": "y"}') - 'recipients', (:'sent'::jsonb || '{"duplicate": true}') - 'recipients', 'a repeated message is counted alike');
+select is(t.does('designer', 'done', '{"summary": "w", "to": "*"}') -> 'counts', :'sent'::jsonb -> 'counts', 'so does a report');
+select t.does('designer', 'create_room', '{"name": "crowd", "members": ["*"]}');
+select is((select sum(c.value::integer) from jsonb_each_text(t.does('designer', 'reply', jsonb_build_object('message_id', t.send('commander', '#crowd', 'v'), 'message', 'u')) -> 'counts') c),
+  (select sum(c.value::integer) from jsonb_each_text(:'sent'::jsonb -> 'counts') c), 'and an answer in a room');
 select is(t.does('designer', 'send_message', '{"to": "commander", "message": "one"}') ? 'counts', false, 'a few are not');
 
 select * from finish();

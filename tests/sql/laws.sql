@@ -109,6 +109,7 @@ insert into t.definer values
   ('mesh_lib.send_messages', 'mesh_definer', 'sends for each caller of a batch'),
   ('mesh_lib.ack_many', 'mesh_definer', 'settles for each caller of a batch'),
   ('mesh_lib.send_one', 'mesh_definer', 'delivers, for functions that send among other things'),
+  ('mesh_lib.would_take', 'mesh_definer', 'who blocks the caller, and whose inbox is full'),
   ('mesh_lib.check_scheduled', 'mesh_definer', 'addresses as deliver does, before it is stored'),
   ('mesh.keep_identity', 'mesh_definer', 'writes what mesh_agent only reads'),
   ('mesh.grant_key', 'mesh_definer', 'writes what another may read'),

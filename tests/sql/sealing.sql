@@ -33,7 +33,8 @@ select is(t.attempt('postgres', format('insert into mesh_data.message (message_i
 select is(t.attempt('postgres', format('insert into mesh_data.schedule (mesh_id, agent_id, key_id, addresses, body) select %L, %L, key_id, ''{backend}'', ''plain'' from mesh_data.key where agent_id = %2$L limit 1',
   :'proj', t.id_of('commander'))), '23514', 'nor schedules one');
 select t.refuses('the server cannot search it', 400, 'commander', 'list_messages', '{"query": "secret"}');
-select is(t.call('commander', 'list_messages', '{"query": "it''s"}') #>> '{answer,hint}', 'mesh history --grep ''it''''s''', 'and says what can');
+select is(t.call('commander', 'list_messages', '{"query": "it''s"}') #>> '{answer,hint}', $$mesh history --grep 'it'\''s'$$, 'and says what can, as a shell reads it');
+select is(t.call('commander', 'list_messages', '{"with": "backend", "query": "secret"}') #>> '{answer,hint}', 'mesh history backend --grep secret', 'with whom it was asked');
 
 -- For whom
 select t.seal('commander', 'backend', '{}') as refused \gset
@@ -325,6 +326,16 @@ select t.refuses('an agent keeps none', 403, 'backend', 'keep_identity', jsonb_b
 select t.does('alice', 'create_agent_key', jsonb_build_object('agent', 'backend', 'identity_key', t.public_key('another'), 'secret', t.secret('backend 4'), 'certificate', t.signed('alice')), 'proj');
 select t.refuses('one that was replaced is no longer given out', 404, 'alice', 'get_wrapped_identity', '{"agent": "backend"}', 'proj');
 select is(t.seal('commander', 'backend', '{backend}', change => jsonb_build_object('recipients', t.hex('the key before'))) ->> 'status', '409', 'and nothing is sealed for a key that was');
+
+-- A report is sealed for whom it goes to
+select t.does('commander', 'create_room', '{"name": "floor", "members": ["carol", "backend"], "mode": "moderated"}');
+create function t.sealed_report(readers text[]) returns jsonb language sql volatile as $$ select t.call('backend', 'done', jsonb_build_object('summary', t.envelope('backend', readers))) $$;
+create function t.named(answer jsonb) returns text language sql immutable as $$ select string_agg(r ->> 'agent', ' ' order by r ->> 'agent') from jsonb_array_elements(answer #> '{answer,data,recipients}') r $$;
+select t.does('backend', 'check_messages'), t.does('backend', 'check_messages');
+select t.seal('commander', '#floor', '{backend,carol}'), t.does('backend', 'check_messages');
+select is(t.named(t.sealed_report('{}')), 'backend commander', 'out of turn in a room, who gave the task is to read the report');
+select is(t.sealed_report('{commander}') #>> '{answer,reported_to}', 'commander', 'for whom it is sealed then');
+select t.does('backend', 'check_messages');
 
 -- Invited
 select t.works('an invite says the mode under the owner''s signature', 'alice', 'create_invite', jsonb_build_object('agent', 'friend', 'invite', t.secret('friendly'), 'certificate', t.signed('alice'), 'mode', 'sealed'), 'proj');
