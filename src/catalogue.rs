@@ -214,6 +214,13 @@ impl Argument {
             "mesh.signed" | "mesh.new_secret" | "mesh.request_id" | "mesh.seen"
         )
     }
+
+    /// How many characters it may have, if it is one line.
+    pub fn line(&self) -> Option<usize> {
+        let is_line = self.schema["pattern"] == "^.*$";
+        let most = self.schema["maxLength"].as_u64().filter(|_| is_line)?;
+        usize::try_from(most).ok()
+    }
 }
 
 /// Input schema of a function as an agent sees it: without the arguments its client makes.

@@ -3,7 +3,7 @@
 //! Arguments of type `mesh.sealed` and `mesh.sealed_data` are sealed for the readers that the relay names and this machine
 //! has checked; `mesh.frames`, `mesh.envelope` columns and pushed frames are opened, and what cannot be is shown with its
 //! reason and reported. `people` knows whose key is whose, `send` seals, `open` opens what `agree` finds as it was signed,
-//! `settled` remembers what was read, `grant` lets others read what came before them.
+//! `settled` remembers what was read, `text` says what may be said, `grant` lets others read what came before them.
 
 mod agree;
 mod grant;
@@ -13,6 +13,7 @@ mod send;
 mod settled;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use crate::{
     catalogue::{Catalogue, Function},
@@ -157,6 +158,7 @@ impl Sealing {
             .function(&function.name)
             .unwrap_or(function);
         let says = send::says(function, arguments);
+        text::check_types(function, arguments)?;
         let given_back = settled::given_back(function, arguments);
         let is_ours = open::shows(function) || fill::has_chains(function) || !given_back.is_empty();
         if !says && !is_ours {

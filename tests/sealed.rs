@@ -341,6 +341,47 @@ fn windows_show_what_was_sealed() {
 }
 
 #[test]
+fn a_window_seals_only_what_an_open_mesh_would_take() {
+    let world = World::new();
+    let mut ann = window(&world.ann, "ann");
+    let mut refused = |tool: &str, arguments: Value| {
+        let (error, result) = ann.call(tool, arguments);
+        assert_eq!(result["isError"], true, "{tool}: {result}");
+        let code = error["code"].as_str().unwrap().to_owned();
+        (code, error["message"].as_str().unwrap().to_owned())
+    };
+    let calls = [
+        ("send_message", json!({"to": "bob", "message": 5})),
+        ("broadcast", json!({"message": false})),
+        ("ask_agent", json!({"to": "bob", "message": [7]})),
+    ];
+    for (tool, arguments) in calls {
+        let (code, message) = refused(tool, arguments);
+        assert_eq!(code, "ME400", "{tool}: {message}");
+        assert!(message.starts_with("the argument 'message' must be a JSON string"));
+    }
+    for (summary, code, told) in [
+        (
+            "x".repeat(501),
+            "ME413",
+            "the summary is too long: at most 500 characters",
+        ),
+        (
+            "a\nb".into(),
+            "ME400",
+            "the summary is one line, without tabs",
+        ),
+    ] {
+        let told = (code.to_owned(), told.to_owned());
+        assert_eq!(
+            refused("done", json!({"summary": summary, "to": "bob"})),
+            told
+        );
+    }
+    assert!(inbox(&world.bob).is_empty());
+}
+
+#[test]
 fn what_a_window_sends_at_once_arrives_in_that_order_also_when_there_are_new_readers() {
     let world = World::new();
     let (mut ann, mut bob) = (window(&world.ann, "ann"), window(&world.bob, "bob"));

@@ -50,6 +50,7 @@ comment on function mesh.done is $$---
 cli: done <summary>
 who: agent
 mcp: core
+line: summary 500
 ---
 Report that a task is done, and be idle. Goes to who gave it: the sender of the newest message you took since your last report that answers none of yours, or the room it was said in; `reported_to` says to whom.
 Where you may not speak in that room now, it goes to the sender itself; where that one takes none from you, and without a task, to commander, else to the owner of the mesh. Acknowledges what your last check returned.

@@ -13,6 +13,8 @@
 --   follow: after message_id      to follow, a client calls again with argument `after` as the last row's `message_id`.
 --                                 Two more words: the column that tells rows apart, and the boolean argument that asks for it
 --   group: messages               its heading in mesh --help: start, messages, team or machine; default messages for core calls of agents, else team
+--   line: summary 500             an argument that is one line, as mesh_lib.checked_text means it, of at most so many characters: for clients that
+--                                 seal it, so that only they can check it
 --   set: send_messages            the function in mesh_lib that takes a batch of these calls
 --   ---
 --   Send a message to an agent.   the imperative first line
@@ -99,7 +101,7 @@ language sql stable set search_path = '' as $$
     select p.*, obj_description(p.oid, 'pg_proc') as comment from pg_catalog.pg_proc p where p.oid = function_id
   ), f as (
     select p.*, mesh_lib.front(p.comment, 'cli') as cli, coalesce(mesh_lib.front(p.comment, 'who'), 'agent') as who,
-      string_to_array(mesh_lib.front(p.comment, 'columns'), ' ') as columns
+      string_to_array(mesh_lib.front(p.comment, 'columns'), ' ') as columns, string_to_array(mesh_lib.front(p.comment, 'line'), ' ') as line
     from p
   )
   select json_build_object(
@@ -122,7 +124,8 @@ language sql stable set search_path = '' as $$
       'follow_row', nullif(split_part(mesh_lib.front(f.comment, 'follow'), ' ', 3), ''),
       'follow_if', nullif(split_part(mesh_lib.front(f.comment, 'follow'), ' ', 4), '')) end,
     'examples', array(select m[1] from regexp_matches(f.comment, E'\nexample: ([^\n]*)', 'g') m),
-    'arguments', coalesce((select json_agg(json_build_object('name', a.name, 'type', a.type, 'schema', mesh_lib.json_schema(a.type_id),
+    'arguments', coalesce((select json_agg(json_build_object('name', a.name, 'type', a.type,
+      'schema', mesh_lib.json_schema(a.type_id) || case a.name when f.line[1] then jsonb_build_object('maxLength', f.line[2]::integer, 'pattern', '^.*$') else '{}' end,
       'required', a.required, 'default', a.default_value, 'description', a.description) order by a.ordinal)
       from mesh_lib.arguments(f.oid) a where a.input), '[]'),
     'returns', (

@@ -6,9 +6,10 @@ use super::{
     people::time_of,
     send::object,
     settled::Frame,
+    text,
 };
 use crate::{
-    catalogue::Function,
+    catalogue::{Catalogue, Function},
     crypto::envelope::{self, Document, Opened},
     error::{Error, Result},
     pins::Mesh,
@@ -22,7 +23,7 @@ use std::{
 /// The member of a message that holds what is sealed, and the member where it is shown.
 const ENVELOPE: &str = "envelope";
 const MESSAGE: &str = "message";
-const DATA: &str = "data";
+pub const DATA: &str = "data";
 /// Why a message is not shown.
 pub const UNOPENED: &str = "unopened";
 /// Of what kind the sender of a server's own notice is.
@@ -180,6 +181,8 @@ impl Sealing {
         let sender = Sender::of(self, me, mesh, &claimed.sender, row)?;
         let opened = envelope::open(&envelope, &self.keys.signer, &sender.key);
         let Opened { document, body } = opened.map_err(|why| sender.explain(&why))?;
+        let function = Catalogue::ours().function(&document.function);
+        text::check(function, &body).map_err(|why| why.message)?;
         agrees(me, row, occurrence.as_deref(), &document, &sender)?;
         self.drop_unsigned(me, mesh, row, &document, &sender);
         if let Place::Inbox(claim, asked, at) = place

@@ -1,6 +1,6 @@
 //! Sealing what a call says.
 
-use super::{Arrived, Exchange, Me, Sealing};
+use super::{Arrived, Exchange, Me, Sealing, text};
 use crate::{
     canonical,
     catalogue::Function,
@@ -12,9 +12,6 @@ use time::OffsetDateTime;
 
 /// How often a call is sealed anew because its readers have changed meanwhile.
 const TRIES: usize = 4;
-
-/// Bytes of a text, and of the data beside it.
-const MOST: usize = 65_536;
 
 /// Types of what names a call: made again, it is the same one.
 const NAMES: [&str; 2] = ["mesh.request_key", "mesh.request_id"];
@@ -71,7 +68,7 @@ impl Sealing {
     ) -> Result<Arrived> {
         let arguments = &with_defaults(function, arguments);
         let call = Call::new(function, arguments);
-        call.check()?;
+        text::check(Some(function), &call.body)?;
         let mut readers = self.last_readers(&call);
         let mut tries = 0;
         loop {
@@ -177,22 +174,6 @@ impl Call {
                 .map(|(name, _)| name.to_owned())
                 .next()
                 .unwrap_or_default(),
-        }
-    }
-
-    /// ME400 or ME413, as the server says it where it can read: once sealed, it cannot tell.
-    fn check(&self) -> Result<()> {
-        let text = self.body.get(&self.text).and_then(Value::as_str);
-        let wrong = |status| Err(Error::new(status, "a message has 1 to 65,536 bytes"));
-        let mut data = self.body.iter().filter(|(name, _)| **name != self.text);
-        match text.map(str::len) {
-            Some(0) => wrong(400),
-            Some(length) if length > MOST => wrong(413),
-            _ if data.any(|(_, value)| canonical::text(value).len() > MOST) => Err(Error::new(
-                413,
-                "the data of a message has at most 65,536 bytes",
-            )),
-            _ => Ok(()),
         }
     }
 

@@ -86,7 +86,7 @@ select is(t.does('designer', 'send_message', '{"to": "CAMELcase", "message": "x"
 -- Free text: one line where people read it in lists
 create table t.text (function text, argument text, longest int, lines boolean);
 insert into t.text values ('create_agent', 'role', 200, false), ('create_agent', 'launch_prompt', 20000, true), ('edit_agent', 'role', 200, false), ('edit_agent', 'launch_prompt', 20000, true),
-  ('create_invite', 'role', 200, false), ('signup', 'display_name', 100, false), ('redeem_invite', 'display_name', 100, false), ('set_summary', 'summary', 500, false),
+  ('create_invite', 'role', 200, false), ('signup', 'display_name', 100, false), ('redeem_invite', 'display_name', 100, false), ('set_summary', 'summary', 500, false), ('done', 'summary', 500, false),
   ('open_session', 'editor', 100, false), ('open_session', 'cwd', 4096, false), ('open_session', 'host', 255, false);
 create function t.texted(x t.text, value text) returns jsonb language sql volatile as $$
   select t.tried(c.who, c.function, c.mesh, t.fitting(c.who, c.function) || jsonb_build_object(x.argument, value)) from t.caller c where c.function = x.function

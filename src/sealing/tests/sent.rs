@@ -59,3 +59,71 @@ async fn too_short_and_too_long_is_said_before_it_is_sealed() {
     assert_eq!(ann.say(said).await.unwrap_err().code, "ME413");
     assert!(ann.relay.made("say").is_empty());
 }
+
+#[tokio::test]
+async fn what_is_no_text_is_not_sent_in_any_mesh() {
+    for mode in ["sealed", "open"] {
+        let (ann, _) = two();
+        *ann.relay.mode.lock().unwrap() = mode;
+        let others = [
+            (json!(5), "number"),
+            (json!(true), "boolean"),
+            (json!([1]), "array"),
+            (json!({"a": "x".repeat(65_537)}), "object"),
+        ];
+        for (message, kind) in others {
+            let said = json!({"to": "*", "message": message});
+            let error = ann.say(said).await.unwrap_err();
+            let told = format!("the argument 'message' must be a JSON string, not {kind}");
+            assert_eq!((error.code.as_str(), error.message), ("ME400", told));
+        }
+        assert!(ann.relay.made("say").is_empty());
+    }
+}
+
+#[tokio::test]
+async fn what_is_one_line_is_held_to_it_before_it_is_sealed() {
+    let (ann, _) = two();
+    let mut function = say();
+    function.arguments[1].schema = json!({"type": "string", "maxLength": 500, "pattern": "^.*$"});
+    let long = "ä".repeat(500);
+    let lines = [
+        (
+            format!("{long}ä"),
+            "ME413",
+            "the message is too long: at most 500 characters",
+        ),
+        (
+            "a\nb".into(),
+            "ME400",
+            "the message is one line, without tabs",
+        ),
+        (
+            "a\tb".into(),
+            "ME400",
+            "the message is one line, without tabs",
+        ),
+        (
+            "a\u{1b}[31mb".into(),
+            "ME400",
+            "the message holds control or direction characters",
+        ),
+        (
+            "a\u{202e}b".into(),
+            "ME400",
+            "the message holds control or direction characters",
+        ),
+    ];
+    for (message, code, told) in lines {
+        let said = object(json!({"to": "*", "message": message}));
+        let error = ann.sealing.call(&ann.relay, &function, &said).await;
+        let error = error.unwrap_err();
+        assert_eq!((error.code.as_str(), error.message.as_str()), (code, told));
+    }
+    assert!(ann.relay.made("say").is_empty());
+    let said = object(json!({"to": "*", "message": format!(" {long} ")}));
+    ann.sealing
+        .call(&ann.relay, &function, &said)
+        .await
+        .unwrap();
+}

@@ -155,3 +155,78 @@ async fn an_address_that_nobody_signed_is_not_shown_where_others_read_it_as_well
         assert_eq!(message["to"], Value::Null);
     }
 }
+
+#[tokio::test]
+async fn what_a_sender_sealed_that_is_no_message_is_not_shown() {
+    let size = "a message has 1 to 65,536 bytes";
+    let long = "x".repeat(65_537);
+    let bodies = [
+        (
+            "send_message",
+            json!({"message": 5}),
+            "a message is one text",
+        ),
+        (
+            "send_message",
+            json!({"message": {"from": "alice"}}),
+            "a message is one text",
+        ),
+        (
+            "send_message",
+            json!({"message": null}),
+            "a message is one text",
+        ),
+        ("send_message", json!({"data": 1}), "a message is one text"),
+        (
+            "send_message",
+            json!({"message": "a", "text": "b"}),
+            "a message is one text",
+        ),
+        ("send_message", json!({"message": ""}), size),
+        ("send_message", json!({"message": long}), size),
+        (
+            "send_message",
+            json!({"message": "a", "data": long}),
+            "the data of a message has at most 65,536 bytes",
+        ),
+        (
+            "done",
+            json!({"summary": "x".repeat(501)}),
+            "the summary is too long: at most 500 characters",
+        ),
+        (
+            "done",
+            json!({"summary": "a\nb"}),
+            "the summary is one line, without tabs",
+        ),
+        (
+            "done",
+            json!({"summary": "a\u{1b}b"}),
+            "the summary holds control or direction characters",
+        ),
+        ("later", json!({"said": 5}), "a message is one text"),
+    ];
+    for (function, body, why) in bodies {
+        let (ann, bob) = two();
+        ann.smuggle(function, body.clone());
+        ann.carry(&bob);
+        let shown = bob.take().await[0].clone();
+        assert_eq!(shown["unopened"], why, "{body}");
+        assert_eq!(
+            (&shown["message"], &shown["data"]),
+            (&Value::Null, &Value::Null),
+            "{body}"
+        );
+        assert_eq!(bob.relay.made("report_unopened")[0]["reason"], why);
+    }
+    for (function, body) in [
+        ("done", json!({"summary": "x".repeat(500)})),
+        ("later", json!({"said": "x".repeat(65_536), "data": null})),
+    ] {
+        let (ann, bob) = two();
+        ann.smuggle(function, body.clone());
+        ann.carry(&bob);
+        let shown = bob.take().await[0].clone();
+        assert_eq!(shown["unopened"], Value::Null, "{shown}");
+    }
+}
