@@ -24,6 +24,8 @@ use std::{
 const ENVELOPE: &str = "envelope";
 const MESSAGE: &str = "message";
 pub const DATA: &str = "data";
+/// Said of a message that is shown without what it says.
+const NOT_FOR_YOU: &str = "(not for you)";
 /// Why a message is not shown.
 pub const UNOPENED: &str = "unopened";
 /// Of what kind the sender of a server's own notice is.
@@ -175,7 +177,12 @@ impl Sealing {
             return Ok(());
         }
         if envelope.is_null() {
-            return plain(mesh, row);
+            plain(mesh, row)?;
+            let is_history = matches!(place, Place::History(_));
+            if mesh.sealed && is_history && row.get(MESSAGE).is_some_and(Value::is_null) {
+                row.insert(MESSAGE.into(), NOT_FOR_YOU.into());
+            }
+            return Ok(());
         }
         let claimed = envelope::document_of(&envelope).map_err(|why| why.to_string())?;
         let sender = Sender::of(self, me, mesh, &claimed.sender, row)?;

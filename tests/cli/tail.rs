@@ -1,6 +1,6 @@
 //! `mesh tail` goes on, and says everything once.
 
-use crate::common::agent::Pair;
+use crate::common::{Machine, agent::Pair, postgres::Database, relay::Relay};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
@@ -31,6 +31,47 @@ fn tail_follows_a_mesh_live_and_says_everything_once() {
     }
     tail.kill().expect("it runs until it is ended");
     tail.wait().expect("ended");
+}
+
+#[test]
+fn tail_of_a_sealed_mesh_says_what_is_not_for_the_reader_and_raises_no_alarm() {
+    let database = Database::new();
+    let relay = Relay::start(&database.url("mesh_relay"));
+    let alice = Machine::account(&relay.url(), &database, "alice");
+    alice.json(&["create", "proj", "--mode", "sealed"]);
+    let [ann, _] = ["ann", "bob"].map(|name| Machine::guest(&alice, "proj", name));
+    ann.json(&["send", "bob", "between us"]);
+    ann.json(&["send", "alice", "for the owner"]);
+    let followed = |format: &[&str]| -> Vec<String> {
+        let mut tail = alice
+            .command()
+            .args([&["tail", "proj"], format].concat())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("tail starts");
+        let lines = BufReader::new(tail.stdout.take().expect("stdout")).lines();
+        let lines = lines.take(2).map(|line| line.expect("text")).collect();
+        tail.kill().expect("it runs until it is ended");
+        tail.wait().expect("ended");
+        lines
+    };
+    let table = followed(&[]);
+    assert!(table[0].contains("(not for you)"), "{table:?}");
+    assert!(table[1].contains("for the owner"), "{table:?}");
+    assert!(!table.concat().contains("NOT OPENED"), "{table:?}");
+    let rows: Vec<Value> = followed(&["--json"])
+        .iter()
+        .map(|line| serde_json::from_str(line).expect("a line is JSON"))
+        .collect();
+    assert_eq!(rows[0]["message"], "(not for you)", "{rows:?}");
+    assert_eq!(
+        (rows[0].get("unopened"), rows[0].get("sealed")),
+        (None, None)
+    );
+    assert_eq!(
+        (&rows[1]["message"], &rows[1]["sealed"]),
+        (&"for the owner".into(), &true.into())
+    );
 }
 
 #[test]

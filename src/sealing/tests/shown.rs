@@ -230,3 +230,33 @@ async fn what_a_sender_sealed_that_is_no_message_is_not_shown() {
         assert_eq!(shown["unopened"], Value::Null, "{shown}");
     }
 }
+
+#[tokio::test]
+async fn what_is_listed_without_anything_to_read_is_for_others_and_a_plain_text_is_nobodys() {
+    let (_, bob) = two();
+    bob.relay.bend(|function, answer| {
+        if function == "list" {
+            let row = |message: Value, envelope: Value| json!({"message_id": "m", "from": "ann", "message": message, "envelope": envelope});
+            *answer = Ok(json!([
+                row(Value::Null, Value::Null),
+                row("(not for you)".into(), Value::Null),
+                row("a lie".into(), Value::Null),
+                row(Value::Null, json!({"document": "{}"})),
+            ]));
+        }
+    });
+    let column = |name: &str, kind: &str| json!({"name": name, "type": kind});
+    let list: Function = serde_json::from_value(json!({"name": "list", "returns": {"type": "set", "columns": [
+        column("message_id", "uuid"), column("from", "text"), column("message", "text"), column("envelope", "mesh.envelope")]}}))
+    .unwrap();
+    let none = Map::new();
+    let shown = bob.sealing.call(&bob.relay, &list, &none).await.unwrap();
+    assert_eq!(
+        shown[0],
+        json!({"message_id": "m", "from": "ann", "message": "(not for you)"})
+    );
+    for row in &shown.as_array().unwrap()[1..] {
+        assert_eq!(row["message"], Value::Null, "{row}");
+        assert!(row["unopened"].is_string(), "{row}");
+    }
+}
