@@ -7,7 +7,7 @@ use crate::{
 };
 use clap::{
     Arg, ArgAction, ArgMatches,
-    builder::{PossibleValuesParser, RangedI64ValueParser, TypedValueParser, ValueParser},
+    builder::{PossibleValuesParser, TypedValueParser, ValueParser},
 };
 use serde_json::{Map, Value};
 use std::io::Read;
@@ -175,11 +175,12 @@ fn parser(argument: &Argument) -> ValueParser {
         "string" => ValueParser::from(|text: &str| Ok::<_, String>(Value::from(text))),
         "integer" => {
             let bound = |key: &str| schema.get(key).and_then(Value::as_i64);
-            let range = bound("minimum").unwrap_or(i64::MIN)..=bound("maximum").unwrap_or(i64::MAX);
-            RangedI64ValueParser::<i64>::new()
-                .range(range)
-                .map(Value::from)
-                .into()
+            let (least, most) = (bound("minimum"), bound("maximum"));
+            let unit = match argument.kind.as_str() {
+                "mesh.awaited" => " seconds",
+                _ => "",
+            };
+            ValueParser::from(move |text: &str| whole(text, least, most, unit))
         }
         "number" => ValueParser::from(|text: &str| {
             let number = text
@@ -196,6 +197,23 @@ fn parser(argument: &Argument) -> ValueParser {
         _ => ValueParser::from(|text: &str| {
             serde_json::from_str::<Value>(text).map_err(|e| format!("not JSON: {e}"))
         }),
+    }
+}
+
+/// A whole number within its bounds; or what it should be, in words.
+fn whole(
+    text: &str,
+    least: Option<i64>,
+    most: Option<i64>,
+    unit: &str,
+) -> std::result::Result<Value, String> {
+    let number: i64 = text.parse().map_err(|_| "not a whole number".to_owned())?;
+    let is_within = least.is_none_or(|l| number >= l) && most.is_none_or(|m| number <= m);
+    match (is_within, least, most) {
+        (true, ..) => Ok(number.into()),
+        (_, Some(least), Some(most)) => Err(format!("it is {least} to {most}{unit}")),
+        (_, Some(least), _) => Err(format!("it is {least}{unit} or more")),
+        (_, _, most) => Err(format!("it is {}{unit} or less", most.unwrap_or(i64::MAX))),
     }
 }
 
