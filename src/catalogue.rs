@@ -54,6 +54,9 @@ pub struct Verb {
     pub positional: Vec<String>,
     /// What a table shows; empty shows all.
     pub columns: Vec<String>,
+    /// A column that counts what is left when it was answered, and the command that shows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub more: Option<(String, String)>,
     /// An argument and a column: to follow, the call is made again with the argument as the last row has the column.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub follow: Option<(String, String)>,

@@ -72,6 +72,7 @@ cli: inbox
 who: agent
 mcp: core
 columns: messages
+more: unread mesh inbox
 ---
 Take your mail, oldest first. The next check_messages, wait, ask_agent, reply or done acknowledges it; what is never acknowledged comes again.
 `unread` is how many more there are to take: what this window holds and has not acknowledged is listed by peek and not counted.
@@ -112,6 +113,7 @@ cli: wait
 who: agent
 mcp: core
 columns: messages
+more: unread mesh inbox
 ---
 Wait for mail and take it, like check_messages. Others see you as waiting. `pending` true means nothing came in time: wait again.
 timeout: seconds to wait, 0 to 55; default 50.

@@ -13,6 +13,7 @@
 --   follow: after message_id      to follow, a client calls again with argument `after` as the last row's `message_id`.
 --                                 Two more words: the column that tells rows apart, and the boolean argument that asks for it
 --   group: messages               its heading in mesh --help: start, messages, team or machine; default messages for core calls of agents, else team
+--   more: unread mesh inbox       a column that counts what is left when it was answered, and the command that shows it
 --   line: summary 500             an argument that is one line, as mesh_lib.checked_text means it, of at most so many characters: for clients that
 --                                 seal it, so that only they can check it
 --   set: send_messages            the function in mesh_lib that takes a batch of these calls
@@ -120,6 +121,7 @@ language sql stable set search_path = '' as $$
       'positional', array(select m[1] from regexp_matches(f.cli, '<([^>]*)>', 'g') m),
       'columns', coalesce(f.columns, '{}'),
       'group', mesh_lib.front(f.comment, 'group'),
+      'more', regexp_match(mesh_lib.front(f.comment, 'more'), '^(\S+) (.+)$'),
       'follow', (string_to_array(mesh_lib.front(f.comment, 'follow'), ' '))[1:2],
       'follow_row', nullif(split_part(mesh_lib.front(f.comment, 'follow'), ' ', 3), ''),
       'follow_if', nullif(split_part(mesh_lib.front(f.comment, 'follow'), ' ', 4), '')) end,

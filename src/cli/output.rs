@@ -20,6 +20,25 @@ pub fn result(function: &Function, result: &Value, as_json: bool) {
         return value(result, columns, true);
     }
     value(&for_people(function, result), columns, false);
+    if let Some(line) = more(function, result) {
+        println!("{line}");
+    }
+}
+
+/// How many there are beyond what a result shows, and the command that shows them.
+fn more(function: &Function, result: &Value) -> Option<String> {
+    let (column, command) = function.cli.as_ref()?.more.as_ref()?;
+    let left = result[column].as_u64().filter(|left| *left > 0)?;
+    let (column, command) = (clean_line(column), clean_line(command));
+    Some(format!("{} {column}: {command}", grouped(left)))
+}
+
+/// 9997 as 9,997.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let groups = digits.as_bytes().rchunks(3).rev();
+    let groups: Vec<_> = groups.map(String::from_utf8_lossy).collect();
+    groups.join(",")
 }
 
 /// Prints one row of a result of `function` to stdout as a line: its columns, or one line of JSON when `as_json`.

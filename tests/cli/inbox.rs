@@ -97,3 +97,17 @@ fn json_holds_what_the_table_shows() {
     );
     assert_eq!(json["messages"][0]["from"], "ann");
 }
+
+#[test]
+fn a_list_that_is_not_all_says_how_much_is_left() {
+    let pair = Pair::new();
+    for text in ["one", "two", "three"] {
+        pair.send(text);
+    }
+    let bob = &pair.machines[1];
+    let shown = |args: &[&str]| String::from_utf8(bob.run(args).stdout).expect("text");
+    let first = shown(&["inbox", "--limit", "1"]);
+    assert!(first.ends_with("\n2 unread: mesh inbox\n"), "{first}");
+    let rest = shown(&["inbox"]);
+    assert!(rest.contains("three") && !rest.contains("unread"), "{rest}");
+}

@@ -38,7 +38,7 @@ select ok(h.who in ('anyone', 'ticket', 'invite', 'any', 'agent', 'manage', 'acc
   and coalesce(h.mesh in ('yes', 'no'), true) and coalesce(h.destructive = 'yes', true), h.name || ': who, mcp, mesh and destructive are words we know')
 from t.help h order by h.name;
 select is_empty($$select h.name || ': ' || m[1] from t.help h, regexp_matches(split_part(h.comment, E'\n---\n', 1), '(?:^|\n)([a-z]+): ', 'g') m
-  where h.comment ~ '^---\n' and m[1] not in ('cli', 'alias', 'who', 'mesh', 'mcp', 'destructive', 'columns', 'follow', 'group', 'line', 'set')$$, 'front matter has no word the catalogue ignores');
+  where h.comment ~ '^---\n' and m[1] not in ('cli', 'alias', 'who', 'mesh', 'mcp', 'destructive', 'columns', 'follow', 'group', 'line', 'more', 'set')$$, 'front matter has no word the catalogue ignores');
 select is_empty($$select h.name || ': ' || m[1] from t.help h, regexp_matches(h.help, '\n([a-z_]+): ', 'g') m
   where m[1] <> 'example' and not exists (select from mesh_lib.arguments(h.oid) a where a.input and a.name = m[1])$$,
   'no comment documents an argument that is not there');

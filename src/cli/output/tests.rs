@@ -156,3 +156,20 @@ fn a_value_is_shown_as_the_json_it_is() {
         assert_eq!(row, json!({"a": null, "b": shown}));
     }
 }
+
+#[test]
+fn what_is_left_is_counted_and_the_command_that_shows_it_named() {
+    let function: Function = serde_json::from_value(
+        json!({"name": "f", "cli": {"verb": ["f"], "more": ["left", "mesh f"]}}),
+    )
+    .unwrap();
+    for (left, line) in [
+        (json!(9997), Some("9,997 left: mesh f")),
+        (json!(1_234_567), Some("1,234,567 left: mesh f")),
+        (json!(12), Some("12 left: mesh f")),
+        (json!(0), None),
+        (json!(null), None),
+    ] {
+        assert_eq!(more(&function, &json!({"left": left})).as_deref(), line);
+    }
+}
