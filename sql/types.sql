@@ -18,8 +18,8 @@ comment on domain mesh.signed is 'The client''s ed25519 signature over the call:
 create domain mesh.chain as jsonb constraint chain_is_a_list check (jsonb_typeof(value) = 'array');
 comment on domain mesh.chain is 'Signed calls from the owner to an agent, each by the key the one before introduced. Clients verify it.';
 
-create domain mesh.seen as uuid;
-comment on domain mesh.seen is 'The claim of the last answer the caller has in hand; the client fills it in, so a lost answer loses no mail.';
+create domain mesh.seen as uuid[];
+comment on domain mesh.seen is 'The claims of the answers the caller has in hand, and the id of all zeros while others of its calls are under way; the client fills it in, so a lost answer loses no mail.';
 
 create domain mesh.given_back as uuid[];
 comment on domain mesh.given_back is 'Ids of messages that the caller had and gives back: they may come again, and its client takes no replay of them for one.';

@@ -22,6 +22,7 @@ use crate::{
     fill,
     home::Home,
     pins::{self, Pins},
+    seen,
 };
 pub use open::{SERVER, UNOPENED};
 pub use people::certified;
@@ -195,7 +196,7 @@ impl Sealing {
             value: mut result,
             at,
         } = answer?;
-        if let Some(claim) = settled::acknowledged(function, arguments, &result) {
+        for claim in seen::settled(function, arguments, &result) {
             me.settled.acknowledge(claim)?;
         }
         if !given_back.is_empty() {

@@ -11,7 +11,7 @@ use crate::{
     home::Home,
     rpc::{Caller, Client, Failure, Target},
     sealing::{Arrived, Exchange, Keys, Sealing, SessionKey},
-    seen,
+    seen::{self, Answers, UnderWay},
 };
 use keeper::Keeper;
 use serde_json::{Map, Value};
@@ -44,8 +44,8 @@ pub struct Window {
 pub struct Session {
     state: watch::Receiver<State>,
     stop: mpsc::Sender<()>,
-    /// The claim of the last answer with mail, filled into `mesh.seen` arguments: what a lost answer held comes again.
-    seen: Arc<Mutex<Value>>,
+    /// Filled into `mesh.seen` arguments: what a lost answer held comes again.
+    answers: Answers,
     sealing: Arc<Sealing>,
 }
 
@@ -108,7 +108,7 @@ impl Session {
             Session {
                 state: watched,
                 stop,
-                seen: Arc::new(Mutex::new(seen::NOTHING.into())),
+                answers: Answers::default(),
                 sealing,
             },
             hello,
@@ -130,31 +130,43 @@ impl Session {
     ) -> Result<Value> {
         let known = Catalogue::ours().function(function);
         let arguments = &self.filled(known, arguments);
-        match known {
-            Some(known) => self.sealing.call(exchange, known, arguments).await,
-            None => exchange.call(function, arguments).await,
-        }
+        let Some(known) = known else {
+            return exchange.call(function, arguments).await;
+        };
+        let result = self.sealing.call(exchange, known, arguments).await?;
+        self.answers
+            .forget(&seen::settled(known, arguments, &result));
+        Ok(result)
     }
 
-    /// A call as it is, repeated when that does no harm. It waits for the relay until 20 s after `since`.
+    /// A call as it is, repeated when that does no harm. It waits for the relay until 20 s after `since`. Its answer is under way
+    /// as long as `way` holds what it holds then.
     pub async fn exchange(
         &self,
         since: Instant,
         function: &str,
         arguments: &Map<String, Value>,
+        way: &Mutex<Option<UnderWay>>,
     ) -> Result<Arrived> {
         let known = Catalogue::ours().function(function);
         let mut state = self.state.clone();
         let mut deadline = since + PATIENCE;
         for _ in 0..ATTEMPTS {
             let caller = online(&mut state, deadline).await?;
-            match caller.call(function, arguments).await {
-                Ok(result) => return Ok(result),
+            let mut said = arguments.clone();
+            let begun = known.and_then(|known| self.answers.begin(known, &mut said));
+            let answer = caller.call(function, &said).await;
+            match answer {
+                Ok(result) => {
+                    *way.lock().expect("nothing panics under this lock") = begun;
+                    return Ok(result);
+                }
                 Err(Failure::Answer(error)) => return Err(error),
                 Err(Failure::Lost { sent: true }) => {
                     if !repeatable(known, arguments) {
                         return Err(Failure::Lost { sent: true }.into());
                     }
+                    drop(begun);
                     deadline = Instant::now() + PATIENCE;
                     left(&mut state, &caller, deadline).await;
                 }
@@ -200,13 +212,7 @@ impl Session {
     ) -> Map<String, Value> {
         let mut arguments = arguments.clone();
         if let Some(function) = function {
-            let last = || {
-                self.seen
-                    .lock()
-                    .expect("nothing panics under this lock")
-                    .clone()
-            };
-            seen::fill(function, &mut arguments, last);
+            seen::fill(function, &mut arguments, || self.answers.arrived());
             function.list_addresses(&mut arguments);
             function.name_call(&mut arguments);
         }
@@ -215,7 +221,7 @@ impl Session {
 
     /// The answer with this claim has arrived: the next call that takes mail says so.
     pub fn saw(&self, claim: String) {
-        *self.seen.lock().expect("nothing panics under this lock") = claim.into();
+        self.answers.saw(claim);
     }
 }
 

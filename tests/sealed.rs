@@ -4,7 +4,7 @@ mod common;
 
 use common::{
     Machine,
-    editor::{Editor, sends_in_order},
+    editor::{Editor, sends_in_order, waits_at_once},
     eventually,
     postgres::Database,
     relay::Relay,
@@ -387,6 +387,13 @@ fn what_a_window_sends_at_once_arrives_in_that_order_also_when_there_are_new_rea
     let (mut ann, mut bob) = (window(&world.ann, "ann"), window(&world.bob, "bob"));
     // Whom these are sealed for, ann's machine learns only now.
     sends_in_order(&mut ann, &mut bob, |n| if n % 2 == 0 { "bob" } else { "*" });
+}
+
+#[test]
+fn calls_that_wait_at_once_get_each_message_once_and_none_of_them_is_a_replay() {
+    let world = World::new();
+    let (mut ann, mut bob) = (window(&world.ann, "ann"), window(&world.bob, "bob"));
+    waits_at_once(&mut ann, &mut bob);
 }
 
 #[test]

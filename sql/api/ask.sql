@@ -69,7 +69,7 @@ message: the question, 1 to 65,536 bytes.
 timeout: seconds to wait, 0 to 55; default 50.
 priority: now (shown at once), next (when the recipient is not working) or low (when it is idle or asks); default next.
 request_id: names this call, so that it asks once however often it is run; the client fills it in.
-seen: the claim of the last answer that arrived; the client fills it in.
+seen: the claims of the answers that arrived; the client fills it in.
 example: mesh ask designer "which blue is the header?"
 example: mesh ask '*' "may I deploy?" --timeout 30$$;
 grant execute on function mesh.ask_agent(mesh.addresses, mesh.sealed, mesh.awaited, text, mesh.request_id, mesh.seen) to mesh_agent;

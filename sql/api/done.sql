@@ -58,14 +58,14 @@ The answer lists up to 100 recipients, those who are not shown it now first; of 
 summary: what was done, in a sentence of up to 500 characters; in an open mesh your peers see it in their list, too.
 to: whom to tell instead: an agent's name, @group, role:x, #room, or * for everybody else; default who gave the task.
 request_id: names this call, so that it reports once however often it is run; the client fills it in.
-seen: the claim of the last answer that arrived; the client fills it in.
+seen: the claims of the answers that arrived; the client fills it in.
 example: mesh done "the header is on the new grid, see branch header"$$;
 grant execute on function mesh.done(mesh.sealed, mesh.addresses, mesh.request_id, mesh.seen) to mesh_agent;
 
 -- What the caller works on: the newest message it has in its hands, or else the last one that it acknowledged since its last
--- report, of a thousand. With `seen`, only what arrived with that answer is in its hands. Answers to its own questions come last.
+-- report, of a thousand. With `seen`, only what arrived with those answers is in its hands. Answers to its own questions come last.
 -- Read from the newest settled on, whatever the statistics say.
-create function mesh_lib.in_hand(seen uuid) returns mesh_data.message
+create function mesh_lib.in_hand(seen uuid[]) returns mesh_data.message
 language plpgsql stable
   set search_path = '' set enable_sort = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
 declare
@@ -75,7 +75,7 @@ begin
   from (
     select d.message_id, 'infinity'::timestamptz as settled_at, d.position from mesh_data.delivery d
     where d.agent_id = (select mesh_lib.my_agent()) and d.state in ('queued', 'delivered') and d.claimant_id = (select mesh_lib.claimant())
-      and (in_hand.seen is null or d.claim_id = in_hand.seen)
+      and (in_hand.seen is null or d.claim_id = any (in_hand.seen))
     union all
     (select d.message_id, d.settled_at, d.position from mesh_data.delivery d
     where d.agent_id = (select mesh_lib.my_agent()) and d.state = 'acknowledged'

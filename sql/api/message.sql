@@ -78,7 +78,7 @@ Take your mail, oldest first. The next check_messages, wait, ask_agent, reply or
 `unread` is how many more there are to take: what this window holds and has not acknowledged is listed by peek and not counted.
 limit: how many at most, 1 to 100; default 20.
 peek: look without taking; default false.
-seen: the claim of the last answer that arrived; the client fills it in.
+seen: the claims of the answers that arrived; the client fills it in.
 example: mesh inbox
 example: mesh inbox --peek$$;
 grant execute on function mesh.check_messages(integer, boolean, mesh.seen) to mesh_agent;
@@ -119,7 +119,7 @@ Wait for mail and take it, like check_messages. Others see you as waiting. `pend
 timeout: seconds to wait, 0 to 55; default 50.
 from: only mail from this agent; default from all.
 thread: the id of a message: only that one and answers to it; default any.
-seen: the claim of the last answer that arrived; the client fills it in.
+seen: the claims of the answers that arrived; the client fills it in.
 example: mesh wait --timeout 30
 example: mesh wait --from designer$$;
 grant execute on function mesh.wait(mesh.awaited, text, uuid, mesh.seen) to mesh_agent;

@@ -38,6 +38,6 @@ message: the answer, 1 to 65,536 bytes.
 priority: now (shown at once), next (when the recipient is not working) or low (when it is idle or asks); default next.
 key: a word of yours for this message, 1 to 200 characters; sending again with it sends nothing twice. Default none.
 data: JSON for programs beside the text, up to 65,536 bytes; default none.
-seen: the claim of the last answer that arrived; the client fills it in.
+seen: the claims of the answers that arrived; the client fills it in.
 example: mesh reply 019a0a6e-5f3b-7c1d-9e2f-3a4b5c6d7e8f "the dark one"$$;
 grant execute on function mesh.reply(uuid, mesh.sealed, text, mesh.request_key, mesh.sealed_data, mesh.seen) to mesh_agent;

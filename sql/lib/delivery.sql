@@ -12,26 +12,33 @@ language sql stable return coalesce(is_due.due_at <= mesh_lib.now(), true) and c
 create function mesh_lib.lock_inbox() returns void
 language sql volatile set search_path = '' as $$ select pg_advisory_xact_lock(hashtextextended('inbox ' || mesh_lib.my_agent(), 0)) $$;
 
--- Settle what the caller's earlier answers returned. With `seen` only that answer counts as arrived, and what others of
--- its claims hold is free again; without it every earlier answer of this caller did arrive.
-create function mesh_lib.settle(seen uuid) returns void
+-- Settle what the caller's earlier answers returned. With `seen` only those answers count as arrived, and what others of its
+-- claims hold is free again, unless they may be under way; without it every earlier answer of this caller did arrive.
+create function mesh_lib.settle(seen uuid[]) returns void
 language plpgsql volatile set search_path = '' set enable_seqscan = off as $$
+declare
+  _frees constant boolean := coalesce('00000000-0000-0000-0000-000000000000' <> all (settle.seen), true);
 begin
+  if cardinality(settle.seen) > 1000 then
+    perform mesh_lib.fail(413, 'seen names up to 1,000 answers: say the newest; what the others held comes again', '');
+  end if;
   perform mesh_lib.lock_inbox();
   -- Who works and looks after its mail is still at it.
   update mesh_data.activity v set heard_at = mesh_lib.now()
   where v.agent_id = (select mesh_lib.my_agent()) and v.status = 'working' and v.heard_at < mesh_lib.now() - interval '1 minute';
   update mesh_data.delivery d
-  set state = case when settle.seen is null or d.claim_id = settle.seen then 'acknowledged' else d.state end,
-    settled_at = case when settle.seen is null or d.claim_id = settle.seen then mesh_lib.now() end,
-    claim_id = case when settle.seen is null or d.claim_id = settle.seen then d.claim_id end,
-    claimant_id = case when settle.seen is null or d.claim_id = settle.seen then d.claimant_id end
-  where d.agent_id = (select mesh_lib.my_agent()) and d.state in ('queued', 'delivered') and d.claimant_id = (select mesh_lib.claimant());
+  set state = case when settle.seen is null or d.claim_id = any (settle.seen) then 'acknowledged' else d.state end,
+    settled_at = case when settle.seen is null or d.claim_id = any (settle.seen) then mesh_lib.now() end,
+    claim_id = case when settle.seen is null or d.claim_id = any (settle.seen) then d.claim_id end,
+    claimant_id = case when settle.seen is null or d.claim_id = any (settle.seen) then d.claimant_id end
+  where d.agent_id = (select mesh_lib.my_agent()) and d.state in ('queued', 'delivered') and d.claimant_id = (select mesh_lib.claimant())
+    and (_frees or d.claim_id = any (settle.seen));
 end
 $$;
 
--- Claim up to at_most of the caller's open messages, oldest first, whoever held them before: an agent has one window.
--- Only those from one agent, in one thread or `among` these, where these are not null. Planned as mesh_lib.mail is.
+-- Claim up to at_most of the caller's open messages, oldest first, whoever else held them before: an agent has one window. What
+-- other answers of the caller hold, only `among` these. Only those from one agent, in one thread or `among` these, where these
+-- are not null. Planned as mesh_lib.mail is.
 create function mesh_lib.claim(at_most integer, claim_id uuid, from_agent_id uuid default null, thread uuid default null, among uuid[] default null) returns json
 language plpgsql volatile
   set search_path = '' set enable_sort = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
@@ -43,7 +50,7 @@ begin
     select d.message_id from mesh_data.delivery d
     where d.agent_id = (select mesh_lib.my_agent()) and d.state in ('queued', 'delivered') and mesh_lib.is_due(d.due_at, d.expires_at)
       and (claim.from_agent_id is null or d.sender_agent_id = claim.from_agent_id)
-      and (claim.among is null or d.message_id = any (claim.among))
+      and case when claim.among is null then d.claimant_id is distinct from (select mesh_lib.claimant()) else d.message_id = any (claim.among) end
       and (claim.thread is null or exists (
         select from mesh_data.message m where m.message_id = d.message_id and (m.message_id = claim.thread or m.reply_to = claim.thread)))
     order by d.priority, d.position limit claim.at_most for update

@@ -7,7 +7,7 @@ use crate::{
     catalogue::{Argument, Function},
     error::{Error, Result},
     sealing::{Arrived, Exchange},
-    seen,
+    seen::{self, UnderWay},
     session::Session,
 };
 use futures_util::poll;
@@ -43,6 +43,7 @@ pub struct Place {
     came: Instant,
     /// what to take note of when the answer is written
     arrival: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    way: Mutex<Option<UnderWay>>,
 }
 
 impl Order {
@@ -59,6 +60,7 @@ impl Order {
             number,
             came: Instant::now(),
             arrival: Mutex::default(),
+            way: Mutex::default(),
         })
     }
 
@@ -102,6 +104,7 @@ impl Place {
         if let Some(note) = self.arrival().take() {
             note();
         }
+        drop(self.way.lock().map(|mut way| way.take()));
     }
 
     fn arrival(&self) -> MutexGuard<'_, Option<Box<dyn FnOnce() + Send>>> {
@@ -161,7 +164,8 @@ struct InOrder<'a> {
 impl InOrder<'_> {
     async fn make(&self, function: &str, arguments: &Map<String, Value>) -> Result<Arrived> {
         let since = self.place.since();
-        self.session.exchange(since, function, arguments).await
+        let way = &self.place.way;
+        self.session.exchange(since, function, arguments, way).await
     }
 
     /// Asks at its place, and waits for the answer when it has given that up. It has a name: made again, it only waits.

@@ -63,6 +63,8 @@ pub struct Session {
     /// shown to a wait first
     offered: HashSet<(Uuid, i16)>,
     pub waiters: usize,
+    /// calls that run and may take mail: it is not shown past their answers
+    pub taking: usize,
     /// counts new mail, for waits
     news: Option<watch::Sender<u64>>,
     pub behind: bool,
@@ -83,6 +85,7 @@ impl Session {
             look: 0,
             offered: HashSet::new(),
             waiters: 0,
+            taking: 0,
             news: None,
             behind: true,
             left: None,
@@ -129,7 +132,7 @@ impl Session {
                 offers = true;
                 continue;
             }
-            if outstanding >= OUTSTANDING || !outbox.is_roomy() {
+            if outstanding >= OUTSTANDING || !outbox.is_roomy() || self.taking > 0 {
                 self.behind = true;
                 break;
             }
@@ -169,6 +172,11 @@ impl Session {
             .subscribe()
     }
 
+    /// Whether mail waits for the next look.
+    pub fn is_owed(&self) -> bool {
+        self.behind || self.left.is_some()
+    }
+
     /// A session without mail keeps no room for any.
     fn shed(&mut self) {
         if self.pushed.is_empty() {
@@ -204,7 +212,7 @@ impl Session {
     }
 
     /// Pushes one message ahead of the next look, unless it would overtake `after` or one that was left to a look, or go past a
-    /// wait; true when it did.
+    /// wait or a call that takes mail; true when it did.
     pub fn push(
         &mut self,
         outbox: &Outbox,
@@ -215,7 +223,8 @@ impl Session {
         let overtakes = after.is_some_and(|after| !self.pushed.contains_key(&after));
         let outstanding = self.outstanding();
         let is_full = outstanding >= OUTSTANDING || !outbox.is_roomy();
-        if overtakes || self.left.is_some() || self.waiters > 0 || is_full {
+        let is_taken = self.waiters + self.taking > 0;
+        if overtakes || self.left.is_some() || is_taken || is_full {
             self.behind |= outstanding >= OUTSTANDING;
             self.left = Some(self.look);
             return false;

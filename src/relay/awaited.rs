@@ -7,6 +7,7 @@ use super::hub::Waiter;
 use super::outbox::End;
 use crate::catalogue::Function;
 use crate::error::Error;
+use crate::seen::{self, UNDER_WAY};
 use serde_json::{Map, Value};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{oneshot, watch};
@@ -22,6 +23,8 @@ const PACE: Duration = Duration::from_millis(250);
 /// How a call waits.
 pub struct Plan {
     argument: String,
+    /// where it says what has arrived
+    seen: Option<String>,
     deadline: Instant,
     wakes: watch::Receiver<u64>,
     /// its session, when a socket of this relay holds it, and the news of that
@@ -46,6 +49,7 @@ pub fn plan(
         .and_then(|s| Uuid::parse_str(s).ok());
     Some(Plan {
         argument: argument.name.clone(),
+        seen: seen::argument(function).map(|seen| seen.name.clone()),
         deadline: Instant::now() + Duration::from_secs(seconds),
         wakes: relay.wakes.subscribe(),
         session: session.and_then(|id| Some((id, relay.hub.news(id)?))),
@@ -58,7 +62,7 @@ pub async fn run(
     relay: &Arc<Relay>,
     mut plan: Plan,
     request: Arc<Request>,
-    named: Map<String, Value>,
+    mut named: Map<String, Value>,
     read_only: bool,
     first: Pending,
     mut cancel: Option<oneshot::Receiver<()>>,
@@ -69,6 +73,7 @@ pub async fn run(
     let mut waiter: Option<Waiter> = None;
     let mut next = Some(first);
     let mut ran_at = Instant::now();
+    let mut again = request.clone();
     loop {
         if let Some(mut run) = next.take() {
             ran_at = Instant::now();
@@ -94,27 +99,35 @@ pub async fn run(
                 }
                 _ => plan.session = None,
             }
+            if let Some(seen) = plan.seen.take() {
+                // What had arrived, the first run has settled; what it left, other calls may hold.
+                named.insert(seen, Value::from(vec![UNDER_WAY]));
+                again = Arc::new(with(&request, &named));
+            }
             relay.sweep.notify_one();
             if is_cancelled {
                 return cancelled_answer();
             }
         }
         tokio::select! {
-            () = woken(&mut plan, ran_at) => next = Some(dispatch(relay, request.clone(), read_only, true)),
+            () = woken(&mut plan, ran_at) => next = Some(dispatch(relay, again.clone(), read_only, true)),
             () = sleep_until(deadline) => break,
             _ = relay.end.ended() => break,
             error = end.ended() => return error.clone().into(),
             () = cancelled(&mut cancel) => return cancelled_answer(),
         }
     }
-    let mut last = named;
-    last.insert(plan.argument, Value::from(0));
-    let last = Request {
-        arguments: Value::Object(last).to_string(),
-        ..(*request).clone()
-    };
-    let answer = dispatch(relay, Arc::new(last), read_only, true).await;
+    named.insert(plan.argument, Value::from(0));
+    let last = Arc::new(with(&request, &named));
+    let answer = dispatch(relay, last, read_only, true).await;
     answered(waiter, answer)
+}
+
+/// The same call with other arguments.
+fn with(request: &Request, named: &Map<String, Value>) -> Request {
+    let mut other = request.clone();
+    other.arguments = Value::Object(named.clone()).to_string();
+    other
 }
 
 /// Only a wait that ends so is over for the database, too.

@@ -2,6 +2,7 @@
 
 use super::calls::{Answer, Request};
 use super::database::{self, Failure, Haste};
+use super::hub::Taking;
 use super::{Relay, aside};
 use crate::error::Error;
 use std::collections::HashMap;
@@ -26,10 +27,17 @@ pub struct Job {
     pub request: Arc<Request>,
     reply: oneshot::Sender<Answer>,
     is_wait: bool,
+    /// what is pushed to its session waits until it is answered
+    _taking: Option<Taking>,
 }
 
 impl Job {
-    pub fn answer(self, answer: Answer) {
+    pub fn answer(self, mut answer: Answer) {
+        let is_last = !self.is_wait || !answer.is_null();
+        if let Some(write) = self.request.write.as_ref().filter(|_| is_last) {
+            write(&answer);
+            answer.is_written = true;
+        }
         let _ = self.reply.send(answer);
     }
 
@@ -51,6 +59,7 @@ impl Lanes {
         &self,
         request: Arc<Request>,
         is_wait: bool,
+        taking: Option<Taking>,
     ) -> impl Future<Output = Answer> + Send + 'static {
         let mut hasher = DefaultHasher::new();
         request.token.hash(&mut hasher);
@@ -60,6 +69,7 @@ impl Lanes {
             request,
             reply,
             is_wait,
+            _taking: taking,
         });
         async move {
             if queued.is_err() {

@@ -4,6 +4,7 @@ use super::database::Haste;
 use super::hub::Attach;
 use super::{Relay, arguments, aside, awaited};
 use crate::error::Error;
+use crate::seen;
 use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
@@ -20,7 +21,11 @@ pub struct Request {
     pub function: String,
     /// a JSON object
     pub arguments: String,
+    /// of what takes mail over a socket: writes the answer, in the order of those that took before
+    pub write: Option<Write>,
 }
+
+pub type Write = Arc<dyn Fn(&Answer) + Send + Sync>;
 
 /// What the database made of a call: a result with status 200, or an error object.
 pub struct Answer {
@@ -29,6 +34,8 @@ pub struct Answer {
     /// none when nobody signed in
     pub caller: Option<Caller>,
     pub effects: Effects,
+    /// whether its caller has it already
+    pub is_written: bool,
 }
 
 /// Who signed in.
@@ -85,6 +92,7 @@ impl From<Error> for Answer {
             body: to_raw_value(&error).unwrap_or_else(|_| RawValue::NULL.to_owned()),
             caller: None,
             effects: Effects::default(),
+            is_written: false,
         }
     }
 }
@@ -124,6 +132,9 @@ pub fn start(
         // every run of it is of the same text
         request.arguments = Value::Object(named.clone()).to_string();
     }
+    if function.and_then(seen::argument).is_none() {
+        request.write = None;
+    }
     let read_only = function.is_some_and(|function| function.read_only);
     let wait = function.and_then(|function| awaited::plan(&relay, function, &request, &named));
     let request = Arc::new(request);
@@ -155,7 +166,10 @@ pub fn dispatch(
     is_wait: bool,
 ) -> Pending {
     if !read_only {
-        return Box::pin(relay.lanes.submit(request, is_wait));
+        let session = request.write.as_ref().and(request.session.as_deref());
+        let session = session.and_then(|session| Uuid::parse_str(session).ok());
+        let taking = session.map(|session| relay.hub.taking(relay, session));
+        return Box::pin(relay.lanes.submit(request, is_wait, taking));
     }
     let relay = relay.clone();
     // A task of its own: dropped half way, the statement would still keep its connection busy.

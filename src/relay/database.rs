@@ -127,6 +127,7 @@ fn answer(row: &Row) -> Result<Answer, tokio_postgres::Error> {
         body: body.map_or_else(|| RawValue::NULL.to_owned(), |body| body.0),
         caller: caller.map(|caller| caller.0),
         effects: effects.map(|effects| effects.0).unwrap_or_default(),
+        is_written: false,
     })
 }
 

@@ -123,6 +123,7 @@ async fn rpc(relay: &Arc<Relay>, request: Incomer, function: &str, peer: IpAddr)
         session,
         function,
         arguments: text,
+        write: None,
     };
     // hyper drops this when the client goes, and with it a wait.
     Ok(answered(

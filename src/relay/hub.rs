@@ -332,6 +332,16 @@ impl Hub {
         }
     }
 
+    /// Holds back what is pushed to `session` until the guard is dropped: a call that may take mail runs, and what it takes came
+    /// before.
+    pub fn taking(&self, relay: &Arc<Relay>, session: Uuid) -> Taking {
+        if let Some(entry) = self.inner().sessions.get_mut(&session) {
+            entry.taking += 1;
+        }
+        let relay = relay.clone();
+        Taking { relay, session }
+    }
+
     /// Sockets and sessions, now.
     pub fn sizes(&self) -> (usize, usize) {
         let inner = self.inner();
@@ -379,5 +389,22 @@ impl Drop for Waiter {
             }
         }
         self.relay.sweep.notify_one();
+    }
+}
+
+/// A call that may take mail of a session, until it is dropped.
+pub struct Taking {
+    relay: Arc<Relay>,
+    session: Uuid,
+}
+
+impl Drop for Taking {
+    fn drop(&mut self) {
+        if let Some(entry) = self.relay.hub.inner().sessions.get_mut(&self.session) {
+            entry.taking = entry.taking.saturating_sub(1);
+            if entry.taking == 0 && entry.is_owed() {
+                self.relay.sweep.notify_one();
+            }
+        }
     }
 }

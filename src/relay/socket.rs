@@ -1,6 +1,6 @@
 //! `GET /ws`: calls, waits and pushes over one connection.
 
-use super::calls::{self, Request};
+use super::calls::{self, Request, Write};
 use super::frames::Frame;
 use super::held::Hold;
 use super::outbox::Outbox;
@@ -76,6 +76,7 @@ pub async fn sign_in(relay: &Arc<Relay>, token: &str, address: IpAddr) -> Result
         session: None,
         function: "whoami".to_owned(),
         arguments: "{}".to_owned(),
+        write: None,
     };
     let answer = calls::start(relay, request, Map::new(), address, None).await;
     if answer.status == 200 {
@@ -245,12 +246,21 @@ fn call(
     cancels.insert(id.to_owned(), sender);
     drop(cancels);
     let session = *client.session();
+    let write: Write = {
+        let (client, id) = (client.clone(), id.to_owned());
+        Arc::new(move |answer| {
+            client.answered(&id);
+            client.outbox.send(frames::answer(&id, answer));
+        })
+    };
+    let written = write.clone();
     let request = Request {
         token: client.peer.token.clone(),
         mesh: mesh.or_else(|| client.peer.mesh.clone()),
         session: session.map(|session| session.to_string()),
         function,
         arguments: text,
+        write: Some(write),
     };
     let pending = calls::start(
         &client.relay,
@@ -260,14 +270,14 @@ fn call(
         Some(cancel),
     );
     let client = client.clone();
-    let id = id.to_owned();
     tokio::spawn(async move {
         let answer = pending.await;
         if let Some(attach) = &answer.effects.attach {
             *client.session() = Some(attach.session_id);
         }
-        client.answered(&id);
-        client.outbox.send(frames::answer(&id, &answer));
+        if !answer.is_written {
+            written(&answer);
+        }
         if let Some(attach) = answer.effects.attach {
             client.relay.hub.attach(client.number, attach);
             client.relay.report.notify_one();

@@ -7,7 +7,6 @@ use crate::{
     catalogue::Function,
     error::Result,
     home::{self, Home},
-    seen,
 };
 use serde_json::{Map, Value};
 use std::{
@@ -53,8 +52,8 @@ struct Known {
     /// How far the log was read.
     size: u64,
     lines: usize,
-    /// What a sender sent, and under which id it came.
-    messages: HashMap<(String, String), String>,
+    /// What a sender sent: under which id it came, and the line that said so first.
+    messages: HashMap<(String, String), (String, usize)>,
     claims: HashMap<String, Vec<String>>,
     /// With the line that says so; 0 for what this process acknowledged itself.
     acknowledged: HashMap<String, usize>,
@@ -65,20 +64,6 @@ struct Known {
 /// The youngest ids, by when they came: each is younger than those before it. What another process took came before all else.
 #[derive(Default)]
 struct Youngest(VecDeque<(Option<Instant>, String)>);
-
-/// The claim that a call which answered `result` has acknowledged. A call that takes mail and took none may have been a look.
-pub fn acknowledged<'a>(
-    function: &Function,
-    arguments: &'a Map<String, Value>,
-    result: &Value,
-) -> Option<&'a str> {
-    let argument = function.arguments.iter().find(|a| a.kind == "mesh.seen")?;
-    if function.returns.names().any(|name| name == "claim") && result["claim"].is_null() {
-        return None;
-    }
-    let claim = arguments.get(&argument.name)?.as_str()?;
-    (claim != seen::NOTHING).then_some(claim)
-}
 
 /// The messages that a call gave back.
 pub fn given_back<'a>(function: &Function, arguments: &'a Map<String, Value>) -> Vec<&'a str> {
@@ -108,8 +93,13 @@ impl Settled {
         let mut known = self.known.lock().expect("nothing panics under this lock");
         let broken = |e: crate::error::Error| format!("what was read before is not known: {e}");
         let mut file = self.catch_up(&mut known).map_err(broken)?;
+        let name = (frame.id.clone(), frame.occurrence.clone());
+        let before = known.messages.get(&name);
+        // While calls are under way, one may show what another one took: a question its answer, which a wait took. What came
+        // before a call was made is no news to it.
+        let is_new = before.is_some_and(|(_, line)| *line > frame.asked);
         let done = known.acknowledged.get(&frame.message_id);
-        if done.is_some_and(|line| *line <= frame.asked) {
+        if done.is_some_and(|line| *line <= frame.asked) && !is_new {
             return Err("it is a replay: it was read and acknowledged before".into());
         }
         // The words of a line: none may make up another.
@@ -127,9 +117,7 @@ impl Settled {
         {
             return Err("it is a replay, or none can tell: its id is none".into());
         }
-        let name = (frame.id.clone(), frame.occurrence.clone());
-        let before = known.messages.get(&name);
-        if before.is_some_and(|before| *before != frame.message_id) {
+        if before.is_some_and(|(before, _)| *before != frame.message_id) {
             return Err("it is a replay: it came before under another id".into());
         }
         let late = match before {
@@ -249,7 +237,10 @@ impl Known {
         match words[..] {
             ["took", claim, sender, priority, id, occurrence, message_id] => {
                 let name = (id.to_owned(), occurrence.to_owned());
-                self.messages.insert(name, message_id.to_owned());
+                let came = self.messages.entry(name).or_default();
+                if came.0 != message_id {
+                    *came = (message_id.to_owned(), self.lines);
+                }
                 if claim != "-" {
                     self.let_go(message_id);
                     let ids = self.claims.entry(claim.to_owned()).or_default();

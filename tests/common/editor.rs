@@ -129,6 +129,19 @@ impl Editor {
         }
     }
 
+    /// The answer to one of these requests, whichever comes first, with its id.
+    pub fn first_answer(&mut self, ids: &[u64]) -> (u64, Value) {
+        let is_one = |message: &Value| message["id"].as_u64().filter(|id| ids.contains(id));
+        loop {
+            let at = self.notices.iter().position(|m| is_one(m).is_some());
+            if let Some(message) = at.map(|at| self.notices.remove(at)) {
+                return (is_one(&message).expect("one of them"), message);
+            }
+            let message = self.output.recv_timeout(Duration::from_secs(70));
+            self.notices.push(message.expect("an answer in time"));
+        }
+    }
+
     /// Waits for a notification of `method`, also one that came before.
     pub fn notice(&mut self, method: &str, patience: Duration) -> Option<Value> {
         let until = Instant::now() + patience;
@@ -221,4 +234,68 @@ pub fn sends_in_order(from: &mut Editor, to: &mut Editor, address: impl Fn(u32) 
     );
     let (answer, _) = from.result(ask);
     assert_eq!(answer["answers"][0]["message"], "here", "{answer}");
+}
+
+/// bob, whose window `to` is, waits in several calls at once and asks ann as often, whose window `from` is, while mail comes from her:
+/// each message comes once, and each question is answered.
+pub fn waits_at_once(from: &mut Editor, to: &mut Editor) {
+    const MAIL: usize = 60;
+    const CALLS: usize = 4;
+    let wait = |to: &mut Editor| to.begin("wait", json!({"timeout": 20}));
+    let asks: Vec<u64> = (0..CALLS)
+        .map(|n| {
+            let question = json!({"to": "ann", "message": format!("q{n}"), "timeout": 50});
+            to.begin("ask_agent", question)
+        })
+        .collect();
+    let mut waits: Vec<u64> = (0..CALLS).map(|_| wait(to)).collect();
+    let sent: Vec<String> = (0..MAIL).map(|n| n.to_string()).collect();
+    let (mut got, mut asked) = (Vec::new(), 0);
+    for (n, text) in sent.iter().enumerate() {
+        from.begin("send_message", json!({"to": "bob", "message": text}));
+        if n % 10 == 5 && asked < CALLS {
+            let (questions, _) = from.call("wait", json!({"timeout": 20}));
+            for question in questions["messages"].as_array().expect("questions") {
+                let answer = format!("re {}", question["message"].as_str().unwrap());
+                let question = &question["message_id"];
+                from.begin("reply", json!({"message_id": question, "message": answer}));
+                asked += 1;
+            }
+        }
+        thread::sleep(Duration::from_millis(5 * (n as u64 % 4)));
+    }
+    while got.len() < MAIL {
+        let (id, answer) = to.first_answer(&waits);
+        let mail = &answer["result"]["structuredContent"];
+        let mail = mail["messages"].as_array().expect("mail").clone();
+        assert!(!mail.is_empty(), "lost: {:?}", missing(&sent, &got));
+        got.extend(mail.into_iter().filter(|m| m["reply_to"].is_null()));
+        waits.retain(|wait| *wait != id);
+        waits.push(wait(to));
+    }
+    let odd = |m: &&Value| m.get("late").is_some() || m.get("unopened").is_some();
+    assert_eq!(
+        got.iter().filter(odd).collect::<Vec<_>>(),
+        [&Value::Null; 0]
+    );
+    let (rest, _) = to.call("check_messages", json!({}));
+    let rest = rest["messages"].as_array().expect("mail");
+    got.extend(rest.iter().filter(|m| m["reply_to"].is_null()).cloned());
+    assert_eq!(missing(&sent, &got), [""; 0]);
+    assert_eq!(got.len(), MAIL, "some came twice: {got:?}");
+    for (n, ask) in asks.into_iter().enumerate() {
+        let (answer, _) = to.result(ask);
+        assert_eq!(
+            answer["answers"][0]["message"],
+            format!("re q{n}"),
+            "{answer}"
+        );
+    }
+}
+
+/// What was sent and not got.
+fn missing<'a>(sent: &'a [String], got: &[Value]) -> Vec<&'a str> {
+    let texts: Vec<&str> = got.iter().filter_map(|m| m["message"].as_str()).collect();
+    let missing = sent.iter().filter(|text| !texts.contains(&text.as_str()));
+    missing.map(String::as_str).collect()
 }

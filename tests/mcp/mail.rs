@@ -1,6 +1,9 @@
 //! What windows send each other.
 
-use crate::common::{editor::sends_in_order, team::Team};
+use crate::common::{
+    editor::{sends_in_order, waits_at_once},
+    team::Team,
+};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -78,6 +81,14 @@ fn what_an_editor_sends_at_once_arrives_in_that_order() {
     // The window is still opening, and bob is asked and does not answer while the others are sent.
     let (mut alice, mut bob) = (team.window("alice", "any"), team.window("bob", "any"));
     sends_in_order(&mut alice, &mut bob, |_| "bob");
+}
+
+#[test]
+fn calls_that_wait_at_once_get_each_message_once() {
+    let team = Team::of(&["ann", "bob"]);
+    let (mut ann, mut bob) = (team.window("ann", "any"), team.window("bob", "any"));
+    ann.call("whoami", json!({}));
+    waits_at_once(&mut ann, &mut bob);
 }
 
 #[test]

@@ -51,7 +51,7 @@ fn an_ask_over_a_socket_is_answered_by_the_reply() {
     // Run again at every wake, it asked once; and its answer is in hand, so the next check settles it.
     assert_eq!(bob.kept("push"), 0);
     let next = ann
-        .call("check_messages", json!({"seen": answer["claim"]}))
+        .call("check_messages", json!({"seen": [answer["claim"]]}))
         .expect("mail");
     assert!(texts(&next).is_empty(), "{next}");
     assert_eq!(pair.peek().len(), 0);
@@ -80,7 +80,7 @@ fn of_two_who_are_asked_one_answers_in_time() {
     assert_eq!(answer["next"], format!("mesh wait --thread {id}"));
     let wait = ann.start(
         "wait",
-        json!({"thread": id, "timeout": 50, "seen": answer["claim"]}),
+        json!({"thread": id, "timeout": 50, "seen": [answer["claim"]]}),
     );
     pair.owner.json(&["reply", id, "me too"]);
     let late = ann.answer(wait).expect("mail");

@@ -44,11 +44,11 @@ select is((select distinct d.state from mesh_data.delivery d join mesh_data.mess
 select t.send('backend', 'commander', 'news') as news \gset
 select t.does('commander', 'check_messages', '{}', null, :'window') ->> 'claim' as claim \gset
 select gen_random_uuid() as r \gset
-select t.ask(:'r', 'designer', 5, jsonb_build_object('seen', :'claim'));
+select t.ask(:'r', 'designer', 5, jsonb_build_object('seen', array[:'claim']));
 select is(t.state(:'news', 'commander'), 'acknowledged', 'an ask acknowledges what the last check returned');
 select t.send('backend', 'commander', 'more news') as news \gset
 select t.take('commander', '{}', :'window');
-select t.ask(:'r', 'designer', 5, jsonb_build_object('seen', :'claim'));
+select t.ask(:'r', 'designer', 5, jsonb_build_object('seen', array[:'claim']));
 select is(t.state(:'news', 'commander'), 'queued', 'a run after the first acknowledges nothing');
 
 -- The time is out; a late answer is mail
@@ -205,7 +205,7 @@ update mesh_data.activity set reported_at = mesh_lib.now();
 select is(t.done('commander') ->> 'reported_to', 'alice', 'of commander to the owner');
 select is(t.done('backend', '{"to": "alice, designer"}', :'backend') ->> 'reported_to', 'alice, designer', 'or to whom it says');
 select t.send('designer', 'backend', 'not arrived'), t.take('backend', '{}', :'backend');
-select is(t.done('backend', jsonb_build_object('seen', gen_random_uuid()), :'backend') ->> 'reported_to', 'commander', 'a task whose answer was lost is not in hand');
+select is(t.done('backend', jsonb_build_object('seen', array[gen_random_uuid()]), :'backend') ->> 'reported_to', 'commander', 'a task whose answer was lost is not in hand');
 select is(t.take('backend', '{}', :'backend'), 'not arrived', 'and comes again');
 select t.does('backend', 'set_status', '{"status": "dnd"}');
 select is(t.done('backend', '{}', :'backend') ->> 'status', 'dnd', 'who does not want to be disturbed stays so');

@@ -60,16 +60,34 @@ select is(t.take('commander', '{"limit": 2}', :'window'), 'm3 m4', 'then the nex
 select is(t.take('commander', '{"limit": 2}', :'window'), 'm5', 'then the last');
 select t.take('commander', '{}', :'window');
 
--- A lost answer loses nothing: seen names the last answer that arrived
+-- A lost answer loses nothing: seen names the answers that arrived
 select t.send('designer', 'commander', 's1'), t.send('designer', 'commander', 's2');
 select t.does('commander', 'check_messages', '{"limit": 1}', null, :'window') ->> 'claim' as first \gset
-select is(t.take('commander', jsonb_build_object('seen', gen_random_uuid()), :'window'), 's1 s2', 'an answer that was lost comes again');
+select is(t.take('commander', jsonb_build_object('seen', array[gen_random_uuid()]), :'window'), 's1 s2', 'an answer that was lost comes again');
 select is((select count(*) from mesh_data.delivery where state <> 'acknowledged'), 2::bigint, 'nothing of it was acknowledged');
-select t.does('commander', 'check_messages', jsonb_build_object('limit', 1, 'seen', gen_random_uuid()), null, :'window') ->> 'claim' as second \gset
-select is(t.take('commander', jsonb_build_object('seen', :'second'), :'window'), 's2', 'the answer that arrived is settled, and the rest comes');
-select is(t.take('commander', jsonb_build_object('seen', :'second'), :'window'), 's2', 'the same seen twice: what came after it comes again');
-select is(t.texts(t.does('commander', 'wait', jsonb_build_object('timeout', 0, 'seen', :'second'), null, :'window') -> 'messages'), 's2', 'wait knows seen too');
+select t.does('commander', 'check_messages', jsonb_build_object('limit', 1, 'seen', '[]'::jsonb), null, :'window') ->> 'claim' as second \gset
+select is(t.take('commander', jsonb_build_object('seen', array[:'second']), :'window'), 's2', 'the answer that arrived is settled, and the rest comes');
+select is(t.take('commander', jsonb_build_object('seen', array[:'second']), :'window'), 's2', 'the same seen twice: what came after it comes again');
+select is(t.texts(t.does('commander', 'wait', jsonb_build_object('timeout', 0, 'seen', array[:'second']), null, :'window') -> 'messages'), 's2', 'wait knows seen too');
 select is(t.take('commander', '{}', :'window'), '', 'without seen the answer counts as arrived');
+
+-- Several answers at once: all zeros says that others are under way
+select t.send('designer', 'commander', 'p' || n) from generate_series(1, 4) n;
+select t.does('commander', 'check_messages', '{"limit": 1, "seen": []}', null, :'window') ->> 'claim' as first \gset
+create function t.beside(claims text[]) returns jsonb language sql as $$
+  select jsonb_build_object('limit', 1, 'seen', claims || array['00000000-0000-0000-0000-000000000000'])
+$$;
+select t.does('commander', 'check_messages', t.beside('{}'), null, :'window') as second \gset
+select is(t.texts(:'second'::jsonb -> 'messages'), 'p2', 'what an answer holds that is under way is not given to another call');
+select is(t.take('commander', t.beside('{}') || '{"limit": 9}', :'window'), 'p3 p4', 'each gets what is left');
+select is(t.does('commander', 'wait', jsonb_build_object('timeout', 5, 'seen', t.beside('{}') -> 'seen'), null, :'window'), 'null', 'and waits when nothing is');
+select is((select count(*) from mesh_data.delivery where state <> 'acknowledged'), 4::bigint, 'nothing of it is acknowledged');
+select is(t.take('commander', t.beside(array[:'first', :'second'::jsonb ->> 'claim']), :'window'), '', 'several answers arrive at once');
+select is((select string_agg(m.body, ' ' order by m.body) from mesh_data.delivery d join mesh_data.message m using (message_id) where d.state <> 'acknowledged'), 'p3 p4', 'those and no others are acknowledged');
+select is(t.take('commander', '{"seen": []}', :'window'), 'p3 p4', 'what no answer under way holds was lost, and comes again');
+select t.refuses('more than 1,000 answers at once', 413, 'commander', 'check_messages', jsonb_build_object('seen', array_fill(gen_random_uuid(), array[1001])), null, :'window');
+select t.refuses('one answer that is no list', 400, 'commander', 'check_messages', jsonb_build_object('seen', gen_random_uuid()), null, :'window');
+select t.take('commander', '{}', :'window');
 
 -- A session that dies gets it again, in the next one
 select t.send('designer', 'commander', 'd1');

@@ -242,7 +242,7 @@ select t.does('backend', 'close_session', '{}', null, t.window('backend')), t.ke
 -- Not opened
 select t.does('backend', 'check_messages') as taken \gset
 select is(t.does('backend', 'report_unopened', jsonb_build_object('message_ids', array[:'sent'::jsonb #>> '{answer,message_id}'], 'reason', 'the signature does not fit')), '{"reported": 1}', 'what cannot be opened is reported');
-select t.does('backend', 'check_messages', jsonb_build_object('seen', :'taken'::jsonb -> 'claim'));
+select t.does('backend', 'check_messages', jsonb_build_object('seen', array[:'taken'::jsonb ->> 'claim']));
 select is(t.does('commander', 'message_status', jsonb_build_object('message_id', :'sent'::jsonb #>> '{answer,message_id}')) #>> '{0,reason}', 'could not be opened: the signature does not fit', 'its sender learns why');
 select is((select d.state from mesh_data.delivery d where d.message_id = (:'sent'::jsonb #>> '{answer,message_id}')::uuid), 'queued', 'and it stays unacknowledged');
 select is((select count(*) from mesh_data.delivery d where d.agent_id = t.id_of('backend') and d.state = 'acknowledged'), (select count(*) - 1 from jsonb_array_elements(:'taken'::jsonb -> 'messages')), 'beside it all is settled');

@@ -14,7 +14,7 @@ async fn what_was_acknowledged_does_not_come_again() {
         "the plan",
         "it was not acknowledged"
     );
-    let seen = object(json!({"seen": "c1"}));
+    let seen = object(json!({"seen": ["c1"]}));
     let again = bob.sealing.call(&bob.relay, &take(), &seen).await.unwrap();
     let why = again["messages"][0]["unopened"].as_str().unwrap();
     assert!(why.contains("acknowledged before"), "{why}");
@@ -76,6 +76,36 @@ fn what_another_process_acknowledges_meanwhile_is_no_replay() {
     assert!(here.take(&frame(asked)).is_ok());
     let asked = here.mark().unwrap();
     assert!(here.take(&frame(asked)).unwrap_err().contains("replay"));
+}
+
+#[test]
+fn what_came_and_was_acknowledged_while_a_call_was_under_way_is_no_replay_in_its_answer() {
+    let directory = tempfile::tempdir().unwrap();
+    let home = Home {
+        root: directory.path().to_owned(),
+    };
+    let log = Settled::open(&home, "a");
+    let take = |id: &str, asked| {
+        log.take(&Frame {
+            claim: "c".into(),
+            sender: "s".into(),
+            priority: "next".into(),
+            id: id.into(),
+            occurrence: "-".into(),
+            message_id: id.into(),
+            asked,
+            at: Instant::now(),
+        })
+    };
+    take("old", log.mark().unwrap()).unwrap();
+    let asked = log.mark().unwrap();
+    take("new", log.mark().unwrap()).unwrap();
+    let acknowledging = log.mark().unwrap();
+    log.acknowledge("c").unwrap();
+    assert!(take("new", asked).is_ok());
+    assert!(take("old", asked).unwrap_err().contains("replay"));
+    assert!(take("new", acknowledging).unwrap_err().contains("replay"));
+    assert!(take("new", usize::MAX).unwrap_err().contains("replay"));
 }
 
 #[test]
