@@ -254,6 +254,7 @@ fn every_way_to_say_something_is_sealed_and_read() {
         });
         let question = inbox(bob).remove(0);
         assert_eq!(question["message"], text("question"));
+        bob.json(&["send", "ann", &text("by the way")]);
         bob.json(&[
             "reply",
             question["message_id"].as_str().unwrap(),
@@ -262,6 +263,12 @@ fn every_way_to_say_something_is_sealed_and_read() {
         let answered = asked.join().unwrap();
         assert_eq!(answered["answers"][0]["message"], text("it is so"));
     });
+    let earlier = inbox(ann).remove(0);
+    assert_eq!(
+        (&earlier["message"], earlier.get("late")),
+        (&json!(text("by the way")), None),
+        "the answer was not sent before it, but awaited"
+    );
 
     ann.json(&["send", "bob", &text("a task")]);
     assert_eq!(texts(bob), [text("a task")]);

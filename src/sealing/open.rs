@@ -274,7 +274,12 @@ fn taken(
         at,
         claim: claim.unwrap_or("-").to_owned(),
         sender: document.sender.clone(),
-        priority: text(row.get("priority")),
+        // An answer comes before its turn to who waits for it: it is held against those to the same question.
+        queue: format!(
+            "{}/{}",
+            text(row.get("priority")),
+            text(row.get("reply_to"))
+        ),
         id: document.id.clone(),
         occurrence,
         message_id: text(row.get("message_id")),

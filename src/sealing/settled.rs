@@ -1,7 +1,7 @@
 //! What this machine has taken of an agent's mail, and what it acknowledged: so that nothing is believed twice.
 //!
 //! A log of lines beside the home's other files, read again where another process wrote to it, and cut when it is long:
-//! `took <claim> <sender> <priority> <id> <occurrence> <message id>`, `gave <message id>` back and `acknowledged <claim>`; `-` is none.
+//! `took <claim> <sender> <queue> <id> <occurrence> <message id>`, `gave <message id>` back and `acknowledged <claim>`; `-` is none.
 
 use crate::{
     catalogue::Function,
@@ -34,7 +34,8 @@ pub struct Settled {
 pub struct Frame {
     pub claim: String,
     pub sender: String,
-    pub priority: String,
+    /// What its sender's mail comes in order in.
+    pub queue: String,
     /// Its sender's.
     pub id: String,
     /// Which time of a schedule it is.
@@ -57,7 +58,7 @@ struct Known {
     claims: HashMap<String, Vec<String>>,
     /// With the line that says so; 0 for what this process acknowledged itself.
     acknowledged: HashMap<String, usize>,
-    /// Of a sender at a priority.
+    /// Of a sender, by queue.
     youngest: HashMap<(String, String), Youngest>,
 }
 
@@ -106,7 +107,7 @@ impl Settled {
         let words = [
             &frame.claim,
             &frame.sender,
-            &frame.priority,
+            &frame.queue,
             &frame.id,
             &frame.occurrence,
             &frame.message_id,
@@ -126,7 +127,7 @@ impl Settled {
         };
         let line = format!(
             "took {} {} {} {} {} {}\n",
-            frame.claim, frame.sender, frame.priority, frame.id, frame.occurrence, frame.message_id
+            frame.claim, frame.sender, frame.queue, frame.id, frame.occurrence, frame.message_id
         );
         self.write(&mut known, &mut file, &line, Some(frame.at))
             .map_err(broken)?;
@@ -235,7 +236,7 @@ impl Known {
         self.lines += 1;
         let words: Vec<&str> = line.split(' ').collect();
         match words[..] {
-            ["took", claim, sender, priority, id, occurrence, message_id] => {
+            ["took", claim, sender, queue, id, occurrence, message_id] => {
                 let name = (id.to_owned(), occurrence.to_owned());
                 let came = self.messages.entry(name).or_default();
                 if came.0 != message_id {
@@ -246,7 +247,7 @@ impl Known {
                     let ids = self.claims.entry(claim.to_owned()).or_default();
                     ids.push(message_id.to_owned());
                 }
-                let from = (sender.to_owned(), priority.to_owned());
+                let from = (sender.to_owned(), queue.to_owned());
                 if occurrence == "-" {
                     self.youngest.entry(from).or_default().came(at, id);
                 }
@@ -272,7 +273,7 @@ impl Known {
 
     /// What the same sender sent after this and came before it. The first 13 characters of an id are its milliseconds.
     fn sent_later(&self, frame: &Frame) -> Option<String> {
-        let from = (frame.sender.clone(), frame.priority.clone());
+        let from = (frame.sender.clone(), frame.queue.clone());
         let youngest = self.youngest.get(&from)?.until(frame.at)?;
         let is_later = youngest.get(..13)? > frame.id.get(..13)?;
         is_later.then(|| format!("it was sent before {youngest}, which came first"))

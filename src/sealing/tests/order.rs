@@ -63,7 +63,7 @@ fn what_another_process_acknowledges_meanwhile_is_no_replay() {
     let frame = |asked| Frame {
         claim: "c".into(),
         sender: "s".into(),
-        priority: "next".into(),
+        queue: "next/-".into(),
         id: "i".into(),
         occurrence: "-".into(),
         message_id: "i".into(),
@@ -89,7 +89,7 @@ fn what_came_and_was_acknowledged_while_a_call_was_under_way_is_no_replay_in_its
         log.take(&Frame {
             claim: "c".into(),
             sender: "s".into(),
-            priority: "next".into(),
+            queue: "next/-".into(),
             id: id.into(),
             occurrence: "-".into(),
             message_id: id.into(),
@@ -121,7 +121,7 @@ fn what_came_first_and_is_opened_last_is_not_late() {
         let frame = Frame {
             claim: "c".into(),
             sender: "s".into(),
-            priority: "next".into(),
+            queue: "next/-".into(),
             id: id.clone(),
             occurrence: "-".into(),
             message_id: id,
