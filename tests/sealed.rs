@@ -270,6 +270,12 @@ fn every_way_to_say_something_is_sealed_and_read() {
         "the answer was not sent before it, but awaited"
     );
 
+    bob.json(&["send", "ann", &text("earlier")]);
+    bob.json(&["send", "ann", &text("for ann"), "--mentions", "ann"]);
+    let mail = inbox(ann);
+    assert_eq!(mail[0]["message"], text("for ann"), "it is urgent");
+    assert_eq!(mail[1].get("late"), None, "{mail:?}");
+
     ann.json(&["send", "bob", &text("a task")]);
     assert_eq!(texts(bob), [text("a task")]);
     let report = bob.json(&["done", &text("all is done")]);

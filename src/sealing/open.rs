@@ -269,17 +269,19 @@ fn taken(
             .to_string(),
         None => "-".to_owned(),
     };
+    let mentioned = row.get("mentions").and_then(Value::as_array);
+    // Who is mentioned gets it now.
+    let priority = match mentioned.is_some_and(|names| names.iter().any(|name| *name == me.agent)) {
+        true => "now".to_owned(),
+        false => text(row.get("priority")),
+    };
     me.settled.take(&Frame {
         asked,
         at,
         claim: claim.unwrap_or("-").to_owned(),
         sender: document.sender.clone(),
         // An answer comes before its turn to who waits for it: it is held against those to the same question.
-        queue: format!(
-            "{}/{}",
-            text(row.get("priority")),
-            text(row.get("reply_to"))
-        ),
+        queue: format!("{priority}/{}", text(row.get("reply_to"))),
         id: document.id.clone(),
         occurrence,
         message_id: text(row.get("message_id")),

@@ -53,6 +53,21 @@ async fn what_comes_out_of_order_says_so() {
     );
 }
 
+#[tokio::test]
+async fn what_mentions_its_reader_makes_nothing_late() {
+    let (ann, bob) = two();
+    for mentions in [None, Some(["bob"])] {
+        let sent = json!({"to": "*", "message": "hi", "mentions": mentions});
+        ann.say(sent).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(3)).await;
+    }
+    ann.carry(&bob);
+    bob.relay.stored.lock().unwrap().reverse();
+    let messages = bob.take().await;
+    assert_eq!(messages[0]["mentions"], json!(["bob"]));
+    assert_eq!(messages[1].get("late"), None, "{messages}");
+}
+
 #[test]
 fn what_another_process_acknowledges_meanwhile_is_no_replay() {
     let directory = tempfile::tempdir().unwrap();

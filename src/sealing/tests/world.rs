@@ -90,7 +90,7 @@ impl Relay {
         let boxes = envelope.as_object_mut().unwrap().remove("boxes").unwrap();
         envelope["box"] = boxes[self.caller.id].clone();
         json!({"message_id": document["id"], "from": from.name, "from_kind": "agent", "to": sent.get("to"), "priority": "next", "message": null,
-            "mentions": null, "data": null, "reply_to": null, "sent_at": document["sent_at"], "envelope": envelope})
+            "mentions": sent.get("mentions"), "data": null, "reply_to": null, "sent_at": document["sent_at"], "envelope": envelope})
     }
 
     pub fn made(&self, function: &str) -> Vec<Map<String, Value>> {
