@@ -155,8 +155,7 @@ impl Session {
             let caller = online(&mut state, deadline).await?;
             let mut said = arguments.clone();
             let begun = known.and_then(|known| self.answers.begin(known, &mut said));
-            let answer = caller.call(function, &said).await;
-            match answer {
+            match caller.call(function, &said).await {
                 Ok(result) => {
                     *way.lock().expect("nothing panics under this lock") = begun;
                     return Ok(result);

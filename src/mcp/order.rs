@@ -43,6 +43,7 @@ pub struct Place {
     came: Instant,
     /// what to take note of when the answer is written
     arrival: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    /// its answer, which is under way until it is written
     way: Mutex<Option<UnderWay>>,
 }
 
